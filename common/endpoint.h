@@ -1,0 +1,118 @@
+/*
+ * The hinge between the network and the protocol: a UDP socket in the loop, the sessions on it, and the pump.
+ *
+ * A transfer on a port of its own is an endpoint with one session. In single-port mode every session sits on the
+ * listening endpoint. Either way a datagram finds its session by the peer's address; one from anybody else goes to
+ * `stranger` and disturbs nothing.
+ */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+
+#include "addr.h"
+#include "loop.h"
+#include "transfer.h"
+#include "udp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct endpoint;
+struct session;
+
+/* Sessions by peer and local address. */
+struct session_table {
+	struct session **buckets;
+	size_t mask;      /* number of buckets - 1 */
+	size_t n;
+	uint64_t seed;    /* keys the hash, so that a peer cannot choose its bucket */
+};
+
+int session_table_init(struct session_table *t, uint64_t seed);  /* 0 or -ENOMEM */
+void session_table_free(struct session_table *t);
+struct session *session_table_find(const struct session_table *t, const struct addr *peer, const struct addr *local);
+
+/* What every endpoint of a loop shares: the buffers, which hold nothing between two wake-ups. */
+struct exchange {
+	struct loop *loop;
+	struct udp_batch *batch;
+	struct gather gather;
+	struct session_table sessions;   /* all of them, whatever endpoint they are on */
+	unsigned without;                /* UDP_NO_* */
+	uint64_t malformed;              /* datagrams that were not packets */
+	uint64_t strangers;              /* packets from nobody we talk to */
+	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
+	uint8_t scratch[PACKET_MAX + 1];
+};
+
+/* 0 or -ENOMEM. */
+int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned without);
+void exchange_free(struct exchange *x);
+
+/*
+ * A packet, or something that is not one (p NULL, `fault` says why and `op` what it claimed to be), from an address
+ * without a session here.
+ */
+typedef void endpoint_stranger(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault,
+    int op, mono_t now);
+
+struct endpoint {
+	struct loop_fd io;
+	struct udp udp;
+	struct exchange *exchange;
+	struct session *only;            /* the one session of a transfer's own port; NULL on a listener */
+	struct session *waiting;         /* sessions that have something to send when the socket has room again */
+	endpoint_stranger *stranger;
+	void *owner;
+	int batch;                       /* messages to receive per wake-up */
+};
+
+/* Put an open socket into the loop. 0 or -errno; on failure the socket is still the caller's. */
+int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stranger, void *owner);
+
+/* Out of the loop, socket closed. Its sessions must be gone. */
+void endpoint_close(struct endpoint *e);
+
+/* Answers a stranger with ERROR 5 (RFC 1350 section 4): what a transfer's own port does with one. */
+endpoint_stranger endpoint_reject;
+
+/* Send one packet outside of any session: a refusal. Losing it is no error. */
+void endpoint_say(struct endpoint *e, const struct udp_datagram *d, uint16_t code, const char *text);
+
+struct session_ops {
+	/* The verdict is known: log it. The session may still dally. */
+	void (*verdict)(struct session *s, const struct transfer_result *r, mono_t now);
+	/* Nothing more will happen. Must detach the session, free the transfer, and close the endpoint if it was its own. */
+	void (*over)(struct session *s, mono_t now);
+};
+
+struct session {
+	struct transfer transfer;
+	struct addr peer;
+	struct addr local;            /* our address in this conversation (port 0); family 0: whatever the kernel picks */
+	unsigned ifindex;
+	bool any_port;                /* client, before the first answer: any port of the peer is its TID */
+	bool from_table;              /* it is in the session table */
+	bool told;                    /* verdict() was called */
+	bool touched;                 /* in the exchange's list for this wake-up */
+	bool waits;                   /* in its endpoint's waiting list */
+	struct endpoint *endpoint;
+	struct loop_timer timer;
+	const struct session_ops *ops;
+	struct session *hash_next, *touched_next, *wait_next;
+};
+
+/*
+ * Start: the transfer has been set up, `peer` and `local` are filled in. With `own` the endpoint is this session's alone.
+ * `listed` puts it into the session table, where repeated requests find it. Returns 0 or -ENOMEM. Does not send yet:
+ * call session_pump.
+ */
+int session_attach(struct session *s, struct endpoint *e, bool own, bool listed, const struct session_ops *ops);
+void session_detach(struct session *s);
+
+/* Feed one packet to the session; pump it afterwards. */
+void session_input(struct session *s, const struct packet *p, mono_t now);
+
+/* Send what the transfer has to send, set its timer, report the verdict, end it. The session may be gone afterwards. */
+void session_pump(struct session *s, mono_t now);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * The event loop: poll() over descriptors, a heap of deadlines, signals by signalfd. Knows nothing of sockets.
+ *
+ * Handles are embedded by the caller and must not move while they are in the loop. Any callback may remove any handle,
+ * its own included, or add new ones. The pollfd array is dense and never rebuilt; deadlines are absolute and never come
+ * early.
+ */
+#ifndef LOOP_H
+#define LOOP_H
+
+#include "monotime.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct loop_fd {
+	int fd;
+	size_t index;                                                    /* place in the pollfd array */
+	void (*ready)(struct loop_fd *h, short revents, mono_t now);
+};
+
+struct loop_timer {
+	mono_t at;                                                       /* when it is due */
+	mono_t key;                                                      /* where it stands in the heap; may be earlier */
+	size_t index;                                                    /* place in the heap, LOOP_UNSET: not in it */
+	void (*fire)(struct loop_timer *t, mono_t now);
+};
+
+#define LOOP_UNSET ((size_t)-1)
+
+struct loop {
+	struct pollfd *fds;
+	struct loop_fd **handles;
+	size_t nfds, cap_fds;
+	struct loop_timer **heap;
+	size_t ntimers, cap_timers;
+	bool stop;
+	mono_t (*clock)(void);                                           /* mono_now, or a test's */
+	struct loop_fd signal_io;
+	void (*on_signal)(struct loop *l, int signo, mono_t now);
+};
+
+void loop_init(struct loop *l);
+void loop_free(struct loop *l);                                          /* handles still in it are forgotten */
+
+/* Watch a descriptor. `events` as for poll(). Returns 0 or -ENOMEM. */
+int loop_fd_add(struct loop *l, struct loop_fd *h, int fd, short events, void (*ready)(struct loop_fd *, short, mono_t));
+void loop_fd_events(struct loop *l, struct loop_fd *h, short events);
+void loop_fd_del(struct loop *l, struct loop_fd *h);                      /* does not close it; safe if not in the loop */
+
+/*
+ * A timer must be initialised once and may then be set, moved and cleared at will. Setting it to a later time costs
+ * nothing; MONO_NEVER clears it. It fires once and is then unset. Returns 0 or -ENOMEM (only when newly set).
+ */
+void loop_timer_init(struct loop_timer *t, void (*fire)(struct loop_timer *, mono_t));
+int loop_timer_set(struct loop *l, struct loop_timer *t, mono_t at);
+void loop_timer_clear(struct loop *l, struct loop_timer *t);
+
+/* Block these signals and hand them to `on_signal` from inside the loop. Returns 0 or -errno. */
+int loop_signals(struct loop *l, const int *signals, size_t n, void (*on_signal)(struct loop *, int, mono_t));
+
+/* Wait once, at most until `until`, and dispatch. Returns 0 or -errno. */
+int loop_once(struct loop *l, mono_t until);
+
+/* Run until loop_stop(). Returns 0 or -errno. */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+#endif

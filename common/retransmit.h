@@ -1,0 +1,55 @@
+/*
+ * The retransmit timer: how long to wait for an answer, and when to stop hoping.
+ *
+ * RFC 1123 section 4.2.3.3 asks TFTP for adaptive timers; the estimator is RFC 6298's, with a floor for LANs. With a
+ * negotiated `timeout` (RFC 2349) the interval is fixed: no estimate, no back-off. Times are monotonic nanoseconds.
+ */
+#ifndef RETRANSMIT_H
+#define RETRANSMIT_H
+
+#include "monotime.h"
+
+#include <stdbool.h>
+
+#define RETRANSMIT_FIRST (1 * MONO_SEC)  /* the interval before any sample */
+#define RETRANSMIT_SLACK (20 * MONO_MS)  /* always added to the smoothed round trip: covers a peer's scheduling */
+#define RETRANSMIT_MAX   (4 * MONO_SEC)  /* back-off stops here, unless the estimate itself is longer */
+
+struct retransmit {
+	mono_t srtt;      /* smoothed round trip, 0 before the first sample */
+	mono_t rttvar;    /* its mean deviation */
+	mono_t first;     /* the interval before any sample */
+	mono_t fixed;     /* the agreed interval, or 0 */
+	unsigned shift;   /* back-off: the interval is doubled this many times; cleared by a sample, not by an answer */
+	unsigned tries;   /* timeouts since the last progress */
+	mono_t progress;  /* when something last moved */
+};
+
+/* Start. `first` 0 means RETRANSMIT_FIRST. */
+void retransmit_init(struct retransmit *r, mono_t first, mono_t now);
+
+/* The two sides agreed on a fixed interval (RFC 2349 timeout). */
+void retransmit_fix(struct retransmit *r, mono_t interval);
+
+/*
+ * An unambiguous round trip: the answer to something that was sent once (Karn). Ends the back-off. Zero and negative
+ * values count as the shortest possible.
+ */
+void retransmit_sample(struct retransmit *r, mono_t rtt);
+
+/* Something moved: the tries start over. Back-off stays until the next sample, or a longer round trip is never learnt. */
+void retransmit_progress(struct retransmit *r, mono_t now);
+
+/* A timeout passed in silence: count it and back off. */
+void retransmit_expired(struct retransmit *r);
+
+/* How long to wait for the next answer. */
+mono_t retransmit_interval(const struct retransmit *r);
+
+/*
+ * Whether to give up now. A peer that has proved itself gets `give_up` since the last progress (and never fewer than
+ * four of its own fixed intervals); one that has not gets `tries` timeouts.
+ */
+bool retransmit_hopeless(const struct retransmit *r, bool proved, mono_t give_up, unsigned tries, mono_t now);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * Stores over file descriptors.
+ *
+ * A source reads a descriptor that is already open; a sink writes to a temporary file beside its target and renames it
+ * at the end, so that the target is either the old file or the whole new one. Descriptors that cannot seek, and
+ * netascii, go through a window of memory (forward only).
+ */
+#ifndef STORE_FILE_H
+#define STORE_FILE_H
+
+#include "netascii.h"
+#include "store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct store_file {
+	int fd;
+	uint64_t size;        /* source: bytes to send at most, UINT64_MAX: until the end; sink: most bytes to accept */
+	uint64_t pos;         /* forward-only: offset of the next byte read from or written to fd */
+	/* forward-only sources: the converted bytes [start, end) of the transfer, in a ring of `cap` bytes */
+	uint8_t *ring;
+	size_t cap;
+	uint64_t start, end;
+	bool text, eof;
+	struct netascii conv;
+	/* sinks with a temporary file */
+	int dir;              /* directory of temp and name, -1: none, the bytes go straight to fd */
+	char *temp;
+	char *name;
+	bool sync;            /* fsync before the name appears */
+	bool done;            /* the name is there */
+};
+
+/*
+ * A source over `fd`, which it takes over. `size` is what fstat said (and what tsize announced): no more is sent, and an
+ * earlier end is STORE_SHRUNK; UINT64_MAX for a pipe. With `text` the bytes are sent as netascii. `keep` is the most
+ * payload one window can hold, needed where the store can only go forward. Returns 0 or -ENOMEM (fd is then closed).
+ */
+int store_file_source(struct store_file *f, struct store *store, int fd, uint64_t size, bool text, size_t keep);
+
+/*
+ * A sink straight into `fd` (a pipe, a device, standard output), which it takes over: forward only, nothing to rename.
+ */
+int store_file_stream(struct store_file *f, struct store *store, int fd, bool text);
+
+/*
+ * A sink into a new temporary file in directory `dir` that becomes `name` (in the same directory) on finish. `dir` is
+ * duplicated. At most `limit` bytes are taken. `mode` is the new file's mode before umask; an existing target passes on
+ * its own. Returns 0 or -errno.
+ */
+int store_file_sink(struct store_file *f, struct store *store, int dir, const char *name, mode_t mode, bool text,
+    uint64_t limit, bool sync);
+
+/* Temporary files begin with this; names that do are never served and may be removed when stale. */
+#define STORE_FILE_TEMP ".tftp-part-"
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * A UDP socket: receive a batch, send a run. Knows nothing of TFTP.
+ *
+ * Receiving takes many datagrams per system call (recvmmsg) and splits what the kernel coalesced (UDP_GRO); sending
+ * gives a whole window to the kernel at once (UDP_SEGMENT). Where the kernel or a device refuses, the socket falls back
+ * for good and says so in `no_gso`. Every function returns -errno on failure.
+ */
+#ifndef UDP_H
+#define UDP_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UDP_BATCH 16      /* datagrams (or coalesced runs) per receive call */
+#define UDP_SLOT 65536    /* bytes for each */
+
+struct udp {
+	int fd;
+	int family;
+	bool pktinfo;  /* received datagrams carry their local address, sent ones may choose it */
+	bool gro;      /* the kernel may coalesce what we receive */
+	bool no_gso;   /* the kernel or device refused UDP_SEGMENT: sendmmsg */
+	bool no_mmsg;  /* sendmmsg is refused as well: one by one */
+};
+
+/* One received datagram: a view into the batch. */
+struct udp_datagram {
+	const uint8_t *buf;
+	size_t len;
+	bool cut;           /* it was longer than the slot */
+	struct addr from;
+	struct addr to;     /* the local address it was sent to (pktinfo sockets), port 0; family 0: unknown */
+	unsigned ifindex;   /* the interface it came in on, 0: unknown */
+};
+
+/* Receive buffers, shared by every socket of a loop. Large, but only the pages that are used become memory. */
+struct udp_batch;
+struct udp_batch *udp_batch_new(void);   /* NULL: out of memory */
+void udp_batch_del(struct udp_batch *b);
+
+/* Which fast paths to leave out, for tests and for comparison; bits. */
+enum { UDP_NO_GSO = 1, UDP_NO_GRO = 2, UDP_NO_MMSG = 4 };
+
+/*
+ * A non-blocking, close-on-exec socket bound to `local` (port 0: any). With `pktinfo` it learns the address each
+ * datagram was sent to. ICMP errors are collected (udp_error). An IPv6 socket takes IPv6 only.
+ */
+int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned without);
+void udp_close(struct udp *u);
+
+/* Take over a bound socket that somebody else opened (inetd, systemd). */
+int udp_adopt(struct udp *u, int fd, unsigned without);
+
+/* Let the kernel coalesce received datagrams; worth it where DATA arrives. Silently off where it is not available. */
+void udp_coalesce(struct udp *u, unsigned without);
+
+/* The address the socket is bound to. */
+int udp_local(const struct udp *u, struct addr *out);
+
+/*
+ * Receive what is there, at most `max` messages (1..UDP_BATCH). Returns the number of messages, 0 if there are none,
+ * -errno. Then udp_next() steps through the datagrams in them: true while there is one.
+ */
+int udp_recv(struct udp *u, struct udp_batch *b, int max);
+bool udp_next(struct udp_batch *b, struct udp_datagram *d);
+
+/*
+ * Send datagrams that lie end to end in buf, `seg` bytes each, the last may be shorter, to `to`; `from` picks the local
+ * address on a pktinfo socket, with `ifindex` where it needs one (link-local), NULL leaves it to the kernel. Returns how
+ * many datagrams were taken (at least 1) or -errno, -EAGAIN when the socket is full.
+ */
+int udp_send(struct udp *u, const struct addr *to, const struct addr *from, unsigned ifindex, const uint8_t *buf,
+    size_t len, size_t seg);
+
+/*
+ * Take one ICMP or local error off the socket's error queue: returns the errno it stands for and in *peer where the
+ * datagram was going, or 0 when the queue is empty.
+ */
+int udp_error(struct udp *u, struct addr *peer);
+
+#endif
