@@ -88,6 +88,7 @@ struct transfer_policy {
 struct gather {
 	struct transfer *owner;
 	uint64_t off;
+	uint64_t end; /* off plus the bytes in iov */
 	int n;
 	struct iovec iov[GATHER_MAX];
 };
@@ -107,7 +108,6 @@ struct transfer {
 	enum transfer_state state;
 	bool client;
 	bool proved;          /* something came from the peer's own TID */
-	bool over_sent;       /* state OVER: the ERROR, if any, has left */
 	uint8_t want;         /* control packet to send next, see transfer_int.h */
 	struct store store;
 	struct gather *gather;
@@ -128,8 +128,8 @@ struct transfer {
 	size_t final_len;     /* its payload bytes */
 	bool blocked;         /* sender: the store said AGAIN */
 	bool gap_acked;       /* receiver: this gap has had its ACK */
-	bool ack_again;       /* receiver: the ACK that is wanted repeats an earlier one */
-	uint8_t roll_hint;    /* receiver: times block 1 came where 0 was due */
+	uint8_t how;          /* enum transfer_how of the control packet that is wanted */
+	uint8_t roll_hint;    /* receiver: timeouts while block 0 was due after 65535 */
 	uint64_t held[TRANSFER_HELD / 64]; /* receiver: blocks past a hole, bit (block % TRANSFER_HELD) */
 	struct transfer_result result;
 };

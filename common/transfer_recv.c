@@ -1,0 +1,247 @@
+/*
+ * The receiving side: DATA in, ACKs out (RFC 1350, 7440).
+ *
+ * Blocks in order are gathered and written with one call per batch. Blocks past a hole but inside the window are kept,
+ * where the store can write anywhere: one lost block then costs one block. An ACK goes out at the window's end, once
+ * for each gap, for the last block, and when our own timer fires.
+ */
+#include "transfer_int.h"
+
+#include <string.h>
+
+void recv_start(struct transfer *t)
+{
+	t->state = TRANSFER_RECV;
+	t->base = 1;
+	t->acked = 0;
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------- */
+
+void recv_flush(struct transfer *t, mono_t now)
+{
+	struct gather *g = t->gather;
+	int n = g->n, err;
+
+	g->owner = NULL;
+	g->n = 0;
+	if (n == 0)
+		return;
+	err = t->store.ops->write(t->store.arg, g->off, g->iov, n);
+	if (err < 0)
+		transfer_fail_store(t, err, now);
+}
+
+static uint64_t offset(const struct transfer *t, uint64_t block)
+{
+	return (block - 1) * t->terms.blksize;
+}
+
+/* Put the block next in order behind those that wait. */
+static void gather_block(struct transfer *t, const struct packet *p, mono_t now)
+{
+	struct gather *g = t->gather;
+	uint64_t off = offset(t, t->base);
+
+	if (g->owner != NULL && (g->owner != t || g->end != off || g->n == GATHER_MAX))
+		recv_flush(g->owner, now);
+	if (t->state != TRANSFER_RECV || p->len == 0)
+		return;
+	if (g->owner == NULL) {
+		g->owner = t;
+		g->off = g->end = off;
+		g->n = 0;
+	}
+	g->iov[g->n++] = (struct iovec){.iov_base = (void *)p->data, .iov_len = p->len};
+	g->end += p->len;
+}
+
+/* ---- holes ---------------------------------------------------------------------------------------------------- */
+
+static bool is_held(const struct transfer *t, uint64_t block)
+{
+	return t->held[block % TRANSFER_HELD / 64] >> block % 64 & 1;
+}
+
+static void set_held(struct transfer *t, uint64_t block, bool on)
+{
+	uint64_t bit = (uint64_t)1 << block % 64;
+	uint64_t *word = &t->held[block % TRANSFER_HELD / 64];
+
+	*word = on ? *word | bit : *word & ~bit;
+}
+
+static bool any_held(const struct transfer *t)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < TRANSFER_HELD / 64; i++)
+		any |= t->held[i];
+	return any != 0;
+}
+
+static void want_ack(struct transfer *t, enum transfer_how how)
+{
+	t->acked = t->base - 1;
+	transfer_want(t, WANT_ACK, how);
+}
+
+static void keep_block(struct transfer *t, const struct packet *p, uint64_t block, mono_t now)
+{
+	struct iovec iov = {.iov_base = (void *)p->data, .iov_len = p->len};
+	int err;
+
+	if (!t->store.seekable || block - t->base >= TRANSFER_HELD || is_held(t, block))
+		return;
+	err = p->len == 0 ? 0 : t->store.ops->write(t->store.arg, offset(t, block), &iov, 1);
+	if (err < 0) {
+		transfer_fail_store(t, err, now);
+		return;
+	}
+	set_held(t, block, true);
+	if (p->len < t->terms.blksize) {
+		t->final = block;
+		t->final_len = p->len;
+	}
+}
+
+/* A block from behind a hole: tell the sender once where it begins. */
+static void past_hole(struct transfer *t, const struct packet *p, uint64_t block, mono_t now)
+{
+	keep_block(t, p, block, now);
+	if (t->state != TRANSFER_RECV || t->gap_acked)
+		return;
+	t->gap_acked = true;
+	want_ack(t, HOW_UNTIMED);
+}
+
+/* ---- blocks in order ------------------------------------------------------------------------------------------ */
+
+static mono_t dally_time(const struct transfer *t)
+{
+	mono_t time = 3 * retransmit_interval(&t->rt);
+
+	if (time < t->policy->dally_min)
+		return t->policy->dally_min;
+	return time > t->policy->dally_max ? t->policy->dally_max : time;
+}
+
+/* Everything is written: make it durable, then acknowledge. What was acknowledged exists. */
+void recv_finish(struct transfer *t, mono_t now)
+{
+	int err = t->store.ops->finish == NULL ? 0 : t->store.ops->finish(t->store.arg);
+
+	if (err == STORE_AGAIN) {
+		t->state = TRANSFER_FINISH;
+		t->want = WANT_NOTHING;
+		t->deadline = MONO_NEVER;
+		return;
+	}
+	if (err < 0) {
+		transfer_fail_store(t, err, now);
+		return;
+	}
+	transfer_end(t, TRANSFER_DONE, 0, "", now);
+	t->state = TRANSFER_DALLY;
+	t->deadline = now + dally_time(t);
+	want_ack(t, HOW_FRESH);
+}
+
+static void complete(struct transfer *t, mono_t now)
+{
+	if (t->gather->owner == t)
+		recv_flush(t, now);
+	if (t->state == TRANSFER_RECV)
+		recv_finish(t, now);
+}
+
+static void in_order(struct transfer *t, const struct packet *p, mono_t now)
+{
+	bool jumped = false;
+
+	gather_block(t, p, now);
+	if (t->state != TRANSFER_RECV)
+		return;
+	if (p->len < t->terms.blksize) {
+		t->final = t->base;
+		t->final_len = p->len;
+	}
+	t->base++;
+	while (is_held(t, t->base) && (t->final == 0 || t->base <= t->final)) {
+		set_held(t, t->base++, false);
+		jumped = true;
+	}
+	transfer_timed(t, now);
+	transfer_moved(t, now);
+	t->roll_hint = 0;
+	if (t->final != 0 && t->base > t->final) {
+		complete(t, now);
+		return;
+	}
+	/*
+	 * What the hole held back is in order now: say so at once, the sender need not repeat it. Anything still held means
+	 * another hole, which this ACK names as well.
+	 */
+	t->gap_acked = jumped && any_held(t);
+	if (jumped || t->base - 1 - t->acked >= t->terms.windowsize)
+		want_ack(t, jumped ? HOW_UNTIMED : HOW_FRESH);
+}
+
+/*
+ * Where nobody said which number follows 65535, a sender that goes to 1 shows itself by sending 1 while 0 is due. With
+ * one block in flight that is certain. In a window, 0 may only be lost, so it takes two of our own timeouts first.
+ */
+static bool rolls_to_one(const struct transfer *t, const struct packet *p)
+{
+	if (t->terms.rollover || t->terms.rollover_known || t->base != 65536 || p->block != 1)
+		return false;
+	return t->terms.windowsize == 1 || t->roll_hint >= 2;
+}
+
+void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
+{
+	uint32_t ahead;
+
+	/* The OACK came again: our ACK 0 was lost. */
+	if (p->op == PACKET_OACK && t->client && t->base == 1) {
+		transfer_want(t, WANT_ACK, HOW_AGAIN);
+		return;
+	}
+	if (p->op != PACKET_DATA)
+		return;
+	t->proved = true;
+	if (p->len > t->terms.blksize) {
+		transfer_fail(t, ERROR_ILLEGAL, "the block is longer than the agreed size", now);
+		return;
+	}
+	if (rolls_to_one(t, p))
+		t->terms.rollover = true;
+	ahead = transfer_distance(t, t->base, p->block);
+	if (ahead == 0)
+		in_order(t, p, now);
+	else if (ahead < t->terms.windowsize && (t->final == 0 || t->base + ahead <= t->final))
+		past_hole(t, p, t->base + ahead, now);
+	else if (p->block == transfer_wire(t, t->acked) && t->acked > 0)
+		transfer_want(t, WANT_ACK, HOW_AGAIN); /* the ACK of this window was lost */
+}
+
+void recv_timeout(struct transfer *t, mono_t now)
+{
+	(void)now;
+	if (t->base == 65536)
+		t->roll_hint++;
+	if (!t->client && t->base == 1 && t->granted.n > 0) {
+		transfer_want(t, WANT_OACK, HOW_AGAIN);
+		return;
+	}
+	t->gap_acked = any_held(t);
+	want_ack(t, HOW_AGAIN);
+}
+
+void dally_packet(struct transfer *t, const struct packet *p, mono_t now)
+{
+	if (p->op != PACKET_DATA || p->block != transfer_wire(t, t->final))
+		return;
+	transfer_want(t, WANT_ACK, HOW_AGAIN);
+	t->deadline = now + dally_time(t);
+}
