@@ -23,6 +23,7 @@ struct udp {
 	bool pktinfo;  /* received datagrams carry their local address, sent ones may choose it */
 	bool gro;      /* the kernel may coalesce what we receive */
 	bool no_gso;   /* the kernel or device refused UDP_SEGMENT: sendmmsg */
+	size_t gso_fails; /* segments of this size and more did not fit the path's MTU; 0: none so far */
 	bool no_mmsg;  /* sendmmsg is refused as well: one by one */
 };
 

@@ -1,0 +1,280 @@
+/*
+ * poll(), a binary heap of deadlines, and a signalfd.
+ *
+ * The pollfd array is walked from its end, so that a handle which removes itself or another one (the last entry then
+ * takes its place) is never skipped and never called twice. A timer that moves to a later time stays where it is in the
+ * heap and finds out when its old time comes: a transfer re-arms with every ACK and almost never expires.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+void loop_init(struct loop *l)
+{
+	*l = (struct loop){.clock = mono_now, .signal_io = {.fd = -1, .index = LOOP_UNSET}};
+}
+
+void loop_free(struct loop *l)
+{
+	if (l->signal_io.fd >= 0)
+		close(l->signal_io.fd);
+	l->signal_io.fd = -1;
+	free(l->fds);
+	free(l->handles);
+	free(l->heap);
+	l->fds = NULL;
+	l->handles = NULL;
+	l->heap = NULL;
+	l->nfds = l->cap_fds = l->ntimers = l->cap_timers = 0;
+}
+
+/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+
+static int grow_fds(struct loop *l)
+{
+	size_t cap = l->cap_fds > 0 ? 2 * l->cap_fds : 16;
+	struct pollfd *fds = realloc(l->fds, cap * sizeof(*fds));
+	struct loop_fd **handles;
+
+	if (fds == NULL)
+		return -ENOMEM;
+	l->fds = fds;
+	handles = realloc(l->handles, cap * sizeof(*handles));
+	if (handles == NULL)
+		return -ENOMEM;
+	l->handles = handles;
+	l->cap_fds = cap;
+	return 0;
+}
+
+int loop_fd_add(struct loop *l, struct loop_fd *h, int fd, short events, void (*ready)(struct loop_fd *, short, mono_t))
+{
+	h->fd = fd;
+	h->index = LOOP_UNSET;
+	h->ready = ready;
+	if (l->nfds == l->cap_fds && grow_fds(l) != 0)
+		return -ENOMEM;
+	h->index = l->nfds++;
+	l->fds[h->index] = (struct pollfd){.fd = fd, .events = events};
+	l->handles[h->index] = h;
+	return 0;
+}
+
+void loop_fd_events(struct loop *l, struct loop_fd *h, short events)
+{
+	if (h->index != LOOP_UNSET)
+		l->fds[h->index].events = events;
+}
+
+void loop_fd_del(struct loop *l, struct loop_fd *h)
+{
+	size_t last;
+
+	if (h->index == LOOP_UNSET)
+		return;
+	last = --l->nfds;
+	if (h->index != last) {
+		l->fds[h->index] = l->fds[last];
+		l->handles[h->index] = l->handles[last];
+		l->handles[h->index]->index = h->index;
+	}
+	h->index = LOOP_UNSET;
+}
+
+static void dispatch_fds(struct loop *l, int ready, mono_t now)
+{
+	for (size_t i = l->nfds; i-- > 0 && ready > 0;) {
+		short revents;
+
+		/* A callback may have removed several handles at once. */
+		if (i >= l->nfds)
+			continue;
+		revents = l->fds[i].revents;
+		if (revents == 0)
+			continue;
+		ready--;
+		l->fds[i].revents = 0;
+		l->handles[i]->ready(l->handles[i], revents, now);
+	}
+}
+
+/* ---- timers --------------------------------------------------------------------------------------------------- */
+
+static void place(struct loop *l, struct loop_timer *t, size_t i)
+{
+	l->heap[i] = t;
+	t->index = i;
+}
+
+static void sift_up(struct loop *l, struct loop_timer *t, size_t i)
+{
+	while (i > 0 && l->heap[(i - 1) / 2]->key > t->key) {
+		place(l, l->heap[(i - 1) / 2], i);
+		i = (i - 1) / 2;
+	}
+	place(l, t, i);
+}
+
+static void sift_down(struct loop *l, struct loop_timer *t, size_t i)
+{
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= l->ntimers)
+			break;
+		if (child + 1 < l->ntimers && l->heap[child + 1]->key < l->heap[child]->key)
+			child++;
+		if (l->heap[child]->key >= t->key)
+			break;
+		place(l, l->heap[child], i);
+		i = child;
+	}
+	place(l, t, i);
+}
+
+void loop_timer_init(struct loop_timer *t, void (*fire)(struct loop_timer *, mono_t))
+{
+	*t = (struct loop_timer){.at = MONO_NEVER, .key = MONO_NEVER, .index = LOOP_UNSET, .fire = fire};
+}
+
+void loop_timer_clear(struct loop *l, struct loop_timer *t)
+{
+	struct loop_timer *last;
+	size_t i = t->index;
+
+	t->at = t->key = MONO_NEVER;
+	t->index = LOOP_UNSET;
+	if (i == LOOP_UNSET)
+		return;
+	last = l->heap[--l->ntimers];
+	if (last == t)
+		return;
+	if (i > 0 && l->heap[(i - 1) / 2]->key > last->key)
+		sift_up(l, last, i);
+	else
+		sift_down(l, last, i);
+}
+
+int loop_timer_set(struct loop *l, struct loop_timer *t, mono_t at)
+{
+	if (at == MONO_NEVER) {
+		loop_timer_clear(l, t);
+		return 0;
+	}
+	t->at = at;
+	if (t->index != LOOP_UNSET) {
+		if (at < t->key) {
+			t->key = at;
+			sift_up(l, t, t->index);
+		}
+		return 0;
+	}
+	if (l->ntimers == l->cap_timers) {
+		size_t cap = l->cap_timers > 0 ? 2 * l->cap_timers : 16;
+		struct loop_timer **heap = realloc(l->heap, cap * sizeof(*heap));
+
+		if (heap == NULL) {
+			t->at = MONO_NEVER;
+			return -ENOMEM;
+		}
+		l->heap = heap;
+		l->cap_timers = cap;
+	}
+	t->key = at;
+	sift_up(l, t, l->ntimers++);
+	return 0;
+}
+
+static void fire_timers(struct loop *l, mono_t now)
+{
+	/* A timer that sets itself to the present again waits for the next round, or nothing else would ever run. */
+	size_t most = l->ntimers;
+
+	while (l->ntimers > 0 && most-- > 0 && l->heap[0]->key <= now) {
+		struct loop_timer *t = l->heap[0];
+
+		if (t->at > now) {
+			t->key = t->at;
+			sift_down(l, t, 0);
+			continue;
+		}
+		loop_timer_clear(l, t);
+		t->fire(t, now);
+	}
+}
+
+/* ---- signals -------------------------------------------------------------------------------------------------- */
+
+static void signal_ready(struct loop_fd *h, short revents, mono_t now)
+{
+	struct loop *l = (struct loop *)((char *)h - offsetof(struct loop, signal_io));
+	struct signalfd_siginfo info;
+
+	(void)revents;
+	while (read(h->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		l->on_signal(l, (int)info.ssi_signo, now);
+}
+
+int loop_signals(struct loop *l, const int *signals, size_t n, void (*on_signal)(struct loop *, int, mono_t))
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return -errno;
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	l->on_signal = on_signal;
+	return loop_fd_add(l, &l->signal_io, fd, POLLIN, signal_ready);
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------- */
+
+int loop_once(struct loop *l, mono_t until)
+{
+	struct timespec wait, *timeout = NULL;
+	mono_t now;
+	int ready;
+
+	if (l->ntimers > 0 && l->heap[0]->key < until)
+		until = l->heap[0]->key;
+	if (until != MONO_NEVER) {
+		mono_t left = until - l->clock();
+
+		if (left < 0)
+			left = 0;
+		wait = (struct timespec){.tv_sec = left / MONO_SEC, .tv_nsec = left % MONO_SEC};
+		timeout = &wait;
+	}
+	ready = ppoll(l->fds, l->nfds, timeout, NULL);
+	if (ready < 0)
+		return errno == EINTR ? 0 : -errno;
+	now = l->clock();
+	/* What has arrived first: an ACK that came in time must not find its timer expired. */
+	dispatch_fds(l, ready, now);
+	fire_timers(l, now);
+	return 0;
+}
+
+int loop_run(struct loop *l)
+{
+	int err = 0;
+
+	l->stop = false;
+	while (!l->stop && err == 0)
+		err = loop_once(l, MONO_NEVER);
+	return err;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stop = true;
+}
