@@ -37,6 +37,7 @@ struct exchange {
 	struct udp_batch *batch;
 	struct gather gather;
 	struct session_table sessions;   /* all of them, whatever endpoint they are on */
+	struct session *touched;         /* sessions fed in this wake-up, to be pumped once */
 	unsigned without;                /* UDP_NO_* */
 	uint64_t malformed;              /* datagrams that were not packets */
 	uint64_t strangers;              /* packets from nobody we talk to */

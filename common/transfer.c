@@ -157,6 +157,19 @@ void transfer_cancel(struct transfer *t, uint16_t code, const char *text, mono_t
 		transfer_fail(t, code, text, now);
 }
 
+bool transfer_stale(const struct transfer *t, mono_t now)
+{
+	return t->proved && (t->base > 1 || t->state != TRANSFER_RECV) && now - t->rt.progress >= MONO_SEC;
+}
+
+void transfer_abandon(struct transfer *t, const char *text, mono_t now)
+{
+	if (t->result.outcome == TRANSFER_RUNNING)
+		transfer_end(t, TRANSFER_FAILED, ERROR_UNDEFINED, text, now);
+	t->want = WANT_NOTHING;
+	t->state = TRANSFER_OVER;
+}
+
 void transfer_unreachable(struct transfer *t, int err, mono_t now)
 {
 	if (t->state == TRANSFER_DALLY) {
@@ -164,6 +177,9 @@ void transfer_unreachable(struct transfer *t, int err, mono_t now)
 		t->want = WANT_NOTHING;
 		return;
 	}
+	/* Only the peer's own "port unreachable" ends what runs already; a route may come back. */
+	if (t->proved && err != ECONNREFUSED)
+		return;
 	if (t->result.outcome == TRANSFER_RUNNING)
 		transfer_end(t, TRANSFER_UNREACHABLE, (uint16_t)err, "the other end is not there", now);
 	else

@@ -166,7 +166,19 @@ void transfer_wake(struct transfer *t, mono_t now);
 /* End it from our side: the peer is sent this ERROR. Does nothing once there is a verdict. */
 void transfer_cancel(struct transfer *t, uint16_t code, const char *text, mono_t now);
 
-/* ICMP, or the kernel, says that the peer is not there: ends at once, nothing is sent. `err` is a positive errno. */
+/*
+ * Whether a repeated request means that the client has started over: the transfer had got somewhere, and has then heard
+ * nothing for a second, which no client that still runs it would let pass in silence before asking anew.
+ */
+bool transfer_stale(const struct transfer *t, mono_t now);
+
+/* End it without a word to the peer, who has forgotten it. `text` becomes the verdict's. */
+void transfer_abandon(struct transfer *t, const char *text, mono_t now);
+
+/*
+ * ICMP, or the kernel, says that the peer is not there: ends at once, nothing is sent. `err` is a positive errno; once
+ * the peer has proved itself only ECONNREFUSED counts, anything else may pass.
+ */
 void transfer_unreachable(struct transfer *t, int err, mono_t now);
 
 /*

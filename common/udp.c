@@ -40,6 +40,7 @@ struct udp_batch {
 	int n, at;                       /* messages received, and the one udp_next is in */
 	size_t off, seg;                 /* inside it: where the next datagram begins, how long they are */
 	struct addr to;
+	bool group;
 	unsigned ifindex;
 };
 
@@ -195,7 +196,9 @@ static void local_v4(struct udp_batch *b, const struct cmsghdr *c)
 
 	memcpy(&info, CMSG_DATA(c), sizeof(info));
 	b->to.v4.sin_family = AF_INET;
-	b->to.v4.sin_addr = info.ipi_addr;
+	/* ipi_addr is what the header says; the two differ where that is a broadcast or multicast address. */
+	b->to.v4.sin_addr = info.ipi_spec_dst;
+	b->group = info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr;
 	b->ifindex = (unsigned)info.ipi_ifindex;
 }
 
@@ -204,11 +207,14 @@ static void local_v6(struct udp_batch *b, const struct cmsghdr *c)
 	struct in6_pktinfo info;
 
 	memcpy(&info, CMSG_DATA(c), sizeof(info));
+	b->ifindex = info.ipi6_ifindex;
+	b->group = IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+	if (b->group)
+		return;
 	b->to.v6.sin6_family = AF_INET6;
 	b->to.v6.sin6_addr = info.ipi6_addr;
 	if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
 		b->to.v6.sin6_scope_id = info.ipi6_ifindex;
-	b->ifindex = info.ipi6_ifindex;
 }
 
 /* Read a message's control data: its local address, and the size of the datagrams that were coalesced into it. */
@@ -217,6 +223,7 @@ static void open_message(struct udp_batch *b)
 	struct msghdr *h = &b->msgs[b->at].msg_hdr;
 
 	memset(&b->to, 0, sizeof(b->to));
+	b->group = false;
 	b->ifindex = 0;
 	b->seg = b->msgs[b->at].msg_len;
 	b->off = 0;
@@ -251,6 +258,7 @@ bool udp_next(struct udp_batch *b, struct udp_datagram *d)
 	d->cut = b->msgs[b->at].msg_hdr.msg_flags & MSG_TRUNC;
 	d->from = b->from[b->at];
 	d->to = b->to;
+	d->group = b->group;
 	d->ifindex = b->ifindex;
 	b->off += d->len;
 	if (d->len == 0 || b->off >= b->msgs[b->at].msg_len) {

@@ -33,7 +33,8 @@ struct udp_datagram {
 	size_t len;
 	bool cut;           /* it was longer than the slot */
 	struct addr from;
-	struct addr to;     /* the local address it was sent to (pktinfo sockets), port 0; family 0: unknown */
+	struct addr to;     /* our address to answer from (pktinfo sockets), port 0; family 0: unknown */
+	bool group;         /* it was sent to a broadcast or multicast address */
 	unsigned ifindex;   /* the interface it came in on, 0: unknown */
 };
 

@@ -1,0 +1,425 @@
+/*
+ * Datagrams to sessions, sessions to datagrams. Each wake-up feeds every packet of a batch to its session and then
+ * pumps each touched session once: many packets in, one run out.
+ */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A full batch means that more is probably waiting; so often one endpoint may go on before the others have a turn. */
+#define ROUNDS_MAX 4
+
+/* ---- the session table ------------------------------------------------------------------------------------------ */
+
+#define TABLE_START 64
+
+int session_table_init(struct session_table *t, uint64_t seed)
+{
+	*t = (struct session_table){.mask = TABLE_START - 1, .seed = seed};
+	t->buckets = calloc(TABLE_START, sizeof(*t->buckets));
+	return t->buckets != NULL ? 0 : -ENOMEM;
+}
+
+void session_table_free(struct session_table *t)
+{
+	free(t->buckets);
+	t->buckets = NULL;
+}
+
+static struct session **bucket(const struct session_table *t, const struct addr *peer)
+{
+	return &t->buckets[addr_hash(peer, t->seed) & t->mask];
+}
+
+struct session *session_table_find(const struct session_table *t, const struct addr *peer, const struct addr *local)
+{
+	struct session *s = *bucket(t, peer);
+
+	while (s != NULL && !(addr_equal(&s->peer, peer) && (local == NULL || addr_same_host(&s->local, local))))
+		s = s->hash_next;
+	return s;
+}
+
+/* Longer chains are slower, not wrong: without memory the table stays as it is. */
+static void table_grow(struct session_table *t)
+{
+	struct session **old = t->buckets, **new = calloc(2 * (t->mask + 1), sizeof(*new));
+	size_t n = t->mask + 1;
+
+	if (new == NULL)
+		return;
+	t->buckets = new;
+	t->mask = 2 * n - 1;
+	for (size_t i = 0; i < n; i++) {
+		struct session *s = old[i];
+
+		while (s != NULL) {
+			struct session *next = s->hash_next, **b = bucket(t, &s->peer);
+
+			s->hash_next = *b;
+			*b = s;
+			s = next;
+		}
+	}
+	free(old);
+}
+
+static void table_add(struct session_table *t, struct session *s)
+{
+	struct session **b;
+
+	if (t->n > t->mask)
+		table_grow(t);
+	b = bucket(t, &s->peer);
+	s->hash_next = *b;
+	*b = s;
+	t->n++;
+}
+
+static void table_del(struct session_table *t, struct session *s)
+{
+	struct session **p = bucket(t, &s->peer);
+
+	while (*p != s)
+		p = &(*p)->hash_next;
+	*p = s->hash_next;
+	t->n--;
+}
+
+/* ---- the exchange ----------------------------------------------------------------------------------------------- */
+
+int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned without)
+{
+	x->loop = loop;
+	x->without = without;
+	x->malformed = x->strangers = 0;
+	x->gso_refused = false;
+	x->touched = NULL;
+	x->gather.owner = NULL;
+	x->gather.n = 0;
+	x->batch = udp_batch_new();
+	if (x->batch == NULL)
+		return -ENOMEM;
+	if (session_table_init(&x->sessions, seed) == 0)
+		return 0;
+	udp_batch_del(x->batch);
+	return -ENOMEM;
+}
+
+void exchange_free(struct exchange *x)
+{
+	session_table_free(&x->sessions);
+	udp_batch_del(x->batch);
+	x->batch = NULL;
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------------- */
+
+static void touch(struct session *s)
+{
+	struct exchange *x = s->endpoint->exchange;
+
+	if (s->touched)
+		return;
+	s->touched = true;
+	s->touched_next = x->touched;
+	x->touched = s;
+}
+
+static void untouch(struct session *s)
+{
+	struct session **p = &s->endpoint->exchange->touched;
+
+	if (!s->touched)
+		return;
+	while (*p != s)
+		p = &(*p)->touched_next;
+	*p = s->touched_next;
+	s->touched = false;
+}
+
+void session_input(struct session *s, const struct packet *p, mono_t now)
+{
+	transfer_input(&s->transfer, p, now);
+	touch(s);
+}
+
+/* A client's first answer comes from a port it could not know: that port is the peer's TID from then on. */
+static bool answers(struct session *s, const struct udp_datagram *d, const struct packet *p)
+{
+	if (addr_equal(&s->peer, &d->from))
+		return true;
+	if (!s->any_port || !addr_same_host(&s->peer, &d->from))
+		return false;
+	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
+		return false;
+	s->any_port = false;
+	s->peer = d->from;
+	return true;
+}
+
+static struct session *session_for(struct endpoint *e, const struct udp_datagram *d, const struct packet *p)
+{
+	if (e->only != NULL)
+		return answers(e->only, d, p) ? e->only : NULL;
+	/* On a listener a request is for the owner to judge, even from a peer that has a session. */
+	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
+		return NULL;
+	return session_table_find(&e->exchange->sessions, &d->from, &d->to);
+}
+
+static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, mono_t now)
+{
+	struct packet packet;
+	int fault = d->cut ? PACKET_SHORT : packet_decode(&packet, d->buf, d->len);
+	struct packet *p = fault == PACKET_OK ? &packet : NULL;
+	struct session *s = session_for(e, d, p);
+
+	if (p == NULL)
+		e->exchange->malformed++;
+	if (s != NULL && s->endpoint == e) {
+		if (p != NULL)
+			session_input(s, p, now);
+		return;
+	}
+	e->exchange->strangers += p != NULL;
+	e->stranger(e, d, p, fault, d->cut ? 0 : (int)packet.op, now);
+}
+
+static void pump_touched(struct exchange *x, mono_t now)
+{
+	struct session *s;
+
+	while ((s = x->touched) != NULL) {
+		x->touched = s->touched_next;
+		s->touched = false;
+		session_pump(s, now);
+	}
+}
+
+/*
+ * True if there may be more. The sessions of a transfer's own port may end in the pump and take the endpoint with them;
+ * only a listener, which stays, is asked again.
+ */
+static bool receive(struct endpoint *e, mono_t now)
+{
+	struct exchange *x = e->exchange;
+	bool listener = e->only == NULL;
+	int batch = e->batch;
+	struct udp_datagram d;
+	int n = udp_recv(&e->udp, x->batch, batch);
+
+	if (n <= 0)
+		return false;
+	while (udp_next(x->batch, &d))
+		datagram_arrived(e, &d, now);
+	pump_touched(x, now);
+	return listener && n == batch;
+}
+
+static void errors(struct endpoint *e, mono_t now)
+{
+	struct addr peer;
+	int err;
+
+	while ((err = udp_error(&e->udp, &peer)) != 0) {
+		struct session *s = e->only;
+
+		if (s == NULL || !addr_equal(&s->peer, &peer))
+			s = session_table_find(&e->exchange->sessions, &peer, NULL);
+		if (s == NULL || s->endpoint != e)
+			continue;
+		transfer_unreachable(&s->transfer, err, now);
+		touch(s);
+	}
+}
+
+static void resume_waiting(struct endpoint *e)
+{
+	struct session *s = e->waiting;
+
+	e->waiting = NULL;
+	loop_fd_events(e->exchange->loop, &e->io, POLLIN);
+	while (s != NULL) {
+		struct session *next = s->wait_next;
+
+		s->waits = false;
+		touch(s);
+		s = next;
+	}
+}
+
+static void endpoint_ready(struct loop_fd *io, short revents, mono_t now)
+{
+	struct endpoint *e = (struct endpoint *)((char *)io - offsetof(struct endpoint, io));
+	struct exchange *x = e->exchange;
+
+	if (revents & POLLERR)
+		errors(e, now);
+	if (revents & POLLOUT)
+		resume_waiting(e);
+	/* A pending error is also a reason to receive: that is what takes it off the socket. */
+	for (int round = 0; round < ROUNDS_MAX && (revents & (POLLIN | POLLERR)); round++)
+		if (!receive(e, now))
+			break;
+	/* Errors and freed room touch sessions as well. */
+	pump_touched(x, now);
+}
+
+int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stranger, void *owner)
+{
+	e->exchange = x;
+	e->only = e->waiting = NULL;
+	e->stranger = stranger;
+	e->owner = owner;
+	e->batch = UDP_BATCH;
+	return loop_fd_add(x->loop, &e->io, e->udp.fd, POLLIN, endpoint_ready);
+}
+
+void endpoint_close(struct endpoint *e)
+{
+	loop_fd_del(e->exchange->loop, &e->io);
+	udp_close(&e->udp);
+}
+
+void endpoint_say(struct endpoint *e, const struct udp_datagram *d, uint16_t code, const char *text)
+{
+	uint8_t buf[PACKET_HEADER + PACKET_TEXT_MAX];
+	size_t len = packet_error(buf, sizeof(buf), code, text);
+
+	if (len > 0)
+		udp_send(&e->udp, &d->from, &d->to, d->ifindex, buf, len, len);
+}
+
+void endpoint_reject(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault, int op,
+    mono_t now)
+{
+	(void)fault;
+	(void)op;
+	(void)now;
+	/* An ERROR is never answered, nor is what is not a packet at all. */
+	if (p != NULL && p->op != PACKET_ERROR)
+		endpoint_say(e, d, ERROR_UNKNOWN_TID, "this transfer belongs to somebody else");
+}
+
+/* ---- sessions --------------------------------------------------------------------------------------------------- */
+
+static void session_fired(struct loop_timer *t, mono_t now)
+{
+	struct session *s = (struct session *)((char *)t - offsetof(struct session, timer));
+	struct exchange *x = s->endpoint->exchange;
+
+	transfer_timeout(&s->transfer, now);
+	session_pump(s, now);
+	/* Sending may have brought up errors of other sessions on the same socket. */
+	pump_touched(x, now);
+}
+
+int session_attach(struct session *s, struct endpoint *e, bool own, bool listed, const struct session_ops *ops)
+{
+	struct exchange *x = e->exchange;
+
+	s->endpoint = e;
+	s->ops = ops;
+	s->told = s->touched = s->waits = false;
+	s->from_table = listed;
+	loop_timer_init(&s->timer, session_fired);
+	if (loop_timer_set(x->loop, &s->timer, transfer_deadline(&s->transfer)) != 0)
+		return -ENOMEM;
+	if (own)
+		e->only = s;
+	if (listed)
+		table_add(&x->sessions, s);
+	return 0;
+}
+
+void session_detach(struct session *s)
+{
+	struct endpoint *e = s->endpoint;
+
+	loop_timer_clear(e->exchange->loop, &s->timer);
+	untouch(s);
+	if (s->waits) {
+		struct session **p = &e->waiting;
+
+		while (*p != s)
+			p = &(*p)->wait_next;
+		*p = s->wait_next;
+		s->waits = false;
+	}
+	if (s->from_table)
+		table_del(&e->exchange->sessions, s);
+	if (e->only == s)
+		e->only = NULL;
+	s->from_table = false;
+}
+
+/* The socket is full: come back when it has room. */
+static void wait_for_room(struct session *s)
+{
+	struct endpoint *e = s->endpoint;
+
+	if (s->waits)
+		return;
+	s->waits = true;
+	s->wait_next = e->waiting;
+	e->waiting = s;
+	loop_fd_events(e->exchange->loop, &e->io, POLLIN | POLLOUT);
+}
+
+/*
+ * Give one run to the kernel. False: no more for now. An error that is not the peer's absence counts as a lost
+ * datagram: a full queue, a firewall's or a router's refusal may pass, and the timer repeats what matters.
+ */
+static bool send_run(struct session *s, const struct run *run, mono_t now)
+{
+	struct endpoint *e = s->endpoint;
+	const struct addr *from = s->local.sa.sa_family != AF_UNSPEC ? &s->local : NULL;
+	int n = udp_send(&e->udp, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+
+	if (n == -EAGAIN) {
+		wait_for_room(s);
+		return false;
+	}
+	if (n == -ECONNREFUSED || n == -EHOSTUNREACH || n == -ENETUNREACH) {
+		/* Perhaps left over from somebody else's datagram on this socket; the queue knows whose. */
+		errors(e, now);
+		if (transfer_verdict(&s->transfer) != NULL)
+			return true;
+		n = udp_send(&e->udp, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+		if (n == -ENETUNREACH)
+			transfer_unreachable(&s->transfer, ENETUNREACH, now);
+	}
+	if (transfer_verdict(&s->transfer) != NULL && n < 0) {
+		transfer_sent(&s->transfer, run_count(run), now);
+		return true;
+	}
+	transfer_sent(&s->transfer, n > 0 ? (size_t)n : run_count(run), now);
+	return true;
+}
+
+void session_pump(struct session *s, mono_t now)
+{
+	struct exchange *x = s->endpoint->exchange;
+	struct transfer *t = &s->transfer;
+	struct run run;
+
+	if (!s->waits)
+		while (transfer_pull(t, x->scratch, PACKET_MAX, &run, now) && send_run(s, &run, now))
+			;
+	x->gso_refused |= s->endpoint->udp.no_gso;
+	if (!s->told && transfer_verdict(t) != NULL) {
+		s->told = true;
+		if (s->ops->verdict != NULL)
+			s->ops->verdict(s, transfer_verdict(t), now);
+	}
+	if (transfer_over(t)) {
+		untouch(s);
+		s->ops->over(s, now);
+		return;
+	}
+	loop_timer_set(x->loop, &s->timer, transfer_deadline(t));
+}

@@ -1,0 +1,241 @@
+/* The command line. One table says what each option is called, what it takes, what it does, and how that is done. */
+#include "config.h"
+
+#include "options.h"
+#include "udp.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+struct option_entry {
+	const char *name;
+	int letter;                /* short form, or 0 */
+	const char *arg;           /* what it takes, or NULL */
+	const char *help;
+	/* NULL, or what is wrong with the value. */
+	const char *(*apply)(struct config *c, const char *value);
+};
+
+/* A whole number in a range; nothing before or after it. */
+static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out >= min && *out <= max;
+}
+
+static const char *set_address(struct config *c, const char *value)
+{
+	if (c->naddresses == CONFIG_ADDRESSES)
+		return "too many addresses";
+	c->addresses[c->naddresses++] = value;
+	return NULL;
+}
+
+static const char *set_port(struct config *c, const char *value)
+{
+	c->port = value;
+	return *value != '\0' ? NULL : "a port number or service name is needed";
+}
+
+static const char *set_create(struct config *c, const char *value)
+{
+	(void)value;
+	c->create = true;
+	return NULL;
+}
+
+static const char *set_blocksize(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (strcmp(value, "mtu") == 0)
+		c->blksize_max = 0;
+	else if (strcmp(value, "max") == 0)
+		c->blksize_max = BLKSIZE_MAX;
+	else if (parse_number(value, 512, BLKSIZE_MAX, &n))
+		c->blksize_max = (uint32_t)n;
+	else
+		return "takes 512 to 65464, mtu or max";
+	return NULL;
+}
+
+static const char *set_windowsize(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, WINDOWSIZE_MAX, &n))
+		return "takes 1 to 32767 blocks";
+	c->windowsize_max = (uint32_t)n;
+	return NULL;
+}
+
+static const char *set_window_bytes(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 512, 1u << 30, &n))
+		return "takes 512 to 1073741824 bytes";
+	c->window_bytes = (uint32_t)n;
+	return NULL;
+}
+
+static const char *set_give_up(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, 86400, &n))
+		return "takes 1 to 86400 seconds";
+	c->give_up = (mono_t)n * MONO_SEC;
+	return NULL;
+}
+
+static const char *set_without(struct config *c, const char *value)
+{
+	static const struct { const char *name; unsigned bit; } paths[] = {
+		{"gso", UDP_NO_GSO}, {"gro", UDP_NO_GRO}, {"sendmmsg", UDP_NO_MMSG},
+	};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		if (strcmp(value, paths[i].name) == 0) {
+			c->without |= paths[i].bit;
+			return NULL;
+		}
+	}
+	return "takes gso, gro or sendmmsg";
+}
+
+static const char *set_verbose(struct config *c, const char *value)
+{
+	(void)value;
+	c->level = LOG_LEVEL_DEBUG;
+	return NULL;
+}
+
+static const char *set_version(struct config *c, const char *value)
+{
+	(void)value;
+	c->action = CONFIG_VERSION;
+	return NULL;
+}
+
+static const char *set_help(struct config *c, const char *value)
+{
+	(void)value;
+	c->action = CONFIG_HELP;
+	return NULL;
+}
+
+static const struct option_entry table[] = {
+	{"address", 'a', "[ADDR][:PORT]", "listen there; may be repeated (default: every address)", set_address},
+	{"port", 'S', "PORT", "port for addresses that name none (default: 69)", set_port},
+	{"create", 'c', NULL, "allow uploads, of new files too (default: read-only)", set_create},
+	{"blocksize", 'B', "N|mtu|max", "largest block granted (default: mtu, so that nothing is fragmented)", set_blocksize},
+	{"windowsize", 'W', "N", "most blocks in a window (default: 64)", set_windowsize},
+	{"window-bytes", 0, "N", "most bytes in a window (default: 65536, or one block)", set_window_bytes},
+	{"give-up", 0, "SECONDS", "end a transfer after so long without progress (default: 30)", set_give_up},
+	{"without", 0, "FEATURE", "do not use gso, gro or sendmmsg; may be repeated", set_without},
+	{"verbose", 'v', NULL, "log size probes and ignored packets as well", set_verbose},
+	{"version", 'V', NULL, "print the version", set_version},
+	{"help", 'h', NULL, "print this", set_help},
+};
+
+#define OPTIONS (sizeof(table) / sizeof(table[0]))
+
+void config_usage(FILE *out)
+{
+	fprintf(out, "usage: tftpd [options] [DIRECTORY]\n\nServe DIRECTORY (default /srv/tftp) by TFTP, in the foreground.\n\n");
+	for (size_t i = 0; i < OPTIONS; i++) {
+		char left[48];
+
+		snprintf(left, sizeof(left), "--%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
+		if (table[i].letter != 0)
+			fprintf(out, "  -%c, %-28s %s\n", table[i].letter, left, table[i].help);
+		else
+			fprintf(out, "      %-28s %s\n", left, table[i].help);
+	}
+}
+
+static void defaults(struct config *c)
+{
+	*c = (struct config){
+		.directory = "/srv/tftp",
+		.windowsize_max = 64,
+		.window_bytes = 65536,
+		.give_up = 30 * MONO_SEC,
+		.tries = 3,
+		.sync = true,
+		.level = LOG_LEVEL_INFO,
+	};
+}
+
+/* getopt_long's two forms of the table. */
+static void make_getopt(struct option longs[OPTIONS + 1], char shorts[2 * OPTIONS + 2])
+{
+	size_t n = 0;
+
+	shorts[n++] = ':';
+	for (size_t i = 0; i < OPTIONS; i++) {
+		longs[i] = (struct option){table[i].name, table[i].arg ? required_argument : no_argument, NULL, (int)(256 + i)};
+		if (table[i].letter == 0)
+			continue;
+		shorts[n++] = (char)table[i].letter;
+		if (table[i].arg != NULL)
+			shorts[n++] = ':';
+	}
+	shorts[n] = '\0';
+	longs[OPTIONS] = (struct option){NULL, 0, NULL, 0};
+}
+
+static const struct option_entry *find(int code)
+{
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (code == (int)(256 + i) || (table[i].letter != 0 && code == table[i].letter))
+			return &table[i];
+	return NULL;
+}
+
+int config_parse(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX])
+{
+	struct option longs[OPTIONS + 1];
+	char shorts[2 * OPTIONS + 2];
+	int code;
+
+	defaults(c);
+	make_getopt(longs, shorts);
+	error[0] = '\0';
+	opterr = 0;
+	while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const struct option_entry *e = find(code);
+		const char *wrong;
+
+		if (code == ':') {
+			snprintf(error, CONFIG_ERROR_MAX, "option %s needs a value", argv[optind - 1]);
+			return EX_USAGE;
+		}
+		if (e == NULL) {
+			if (optopt != 0 && optopt < 256)
+				snprintf(error, CONFIG_ERROR_MAX, "unknown option -%c", optopt);
+			else
+				snprintf(error, CONFIG_ERROR_MAX, "unknown, ambiguous or wrongly used option %s", argv[optind - 1]);
+			return EX_USAGE;
+		}
+		wrong = e->apply(c, optarg);
+		if (wrong != NULL) {
+			snprintf(error, CONFIG_ERROR_MAX, "--%s \"%s\": %s", e->name, optarg ? optarg : "", wrong);
+			return EX_USAGE;
+		}
+	}
+	if (optind < argc)
+		c->directory = argv[optind++];
+	if (optind < argc) {
+		snprintf(error, CONFIG_ERROR_MAX, "one directory is served, \"%s\" is one too many", argv[optind]);
+		return EX_USAGE;
+	}
+	return 0;
+}

@@ -1,0 +1,45 @@
+/*
+ * What the server was told to do: every default in one place, read from the command line, checked whole before use.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "log.h"
+#include "monotime.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_ADDRESSES 32
+#define CONFIG_PORT 69
+
+struct config {
+	const char *directory;
+	const char *addresses[CONFIG_ADDRESSES]; /* as given, see addr_split(); none: every address of both families */
+	int naddresses;
+	const char *port;         /* number or service name for addresses without one; NULL: 69 */
+	bool create;              /* uploads are allowed, new names included */
+	bool sync;                /* an upload is on disk before its last ACK */
+	uint32_t blksize_max;     /* 0: what the interface's MTU carries without fragments */
+	uint32_t windowsize_max;  /* blocks */
+	uint32_t window_bytes;
+	mono_t give_up;           /* silence of a peer that was there */
+	unsigned tries;           /* timeouts of one that never was */
+	unsigned without;         /* UDP_NO_*: fast paths to leave out */
+	enum log_level level;
+	enum { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION } action;
+};
+
+#define CONFIG_ERROR_MAX 256
+
+/*
+ * Read the command line into *c, defaults first. Returns 0, or a sysexits.h status with a sentence in `error` that names
+ * the word that is wrong. Strings stay where argv has them.
+ */
+int config_parse(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX]);
+
+/* The usage text, made from the same table that is parsed by. */
+void config_usage(FILE *out);
+
+#endif

@@ -1,0 +1,56 @@
+/* GET: a client reads a file. */
+#include "request.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * The size to announce. A text's converted size is not known without reading it. An empty file's is left out: curl
+ * fails on tsize 0, iPXE stops there and the EFI shell divides by it.
+ */
+static uint64_t announced(bool text, const struct stat *st)
+{
+	return text || st->st_size == 0 ? TSIZE_UNKNOWN : (uint64_t)st->st_size;
+}
+
+void get_begin(const struct request *r)
+{
+	struct server *s = r->server;
+	struct option_limits limits = {
+		.blksize = server_blksize(s, r->datagram, r->now),
+		.windowsize = s->config->windowsize_max,
+		.window_bytes = s->config->window_bytes,
+	};
+	struct option_set asked;
+	struct option_terms terms;
+	struct store store;
+	struct stat st;
+	struct job *job;
+	int fd, err;
+
+	err = path_open_read(&s->root, r->packet->name, &fd, &st);
+	if (err != 0) {
+		request_refuse_open(r, err);
+		return;
+	}
+	job = job_new(s, r->packet->name, false, r->text);
+	if (job == NULL) {
+		close(fd);
+		request_refuse_open(r, -ENOMEM);
+		return;
+	}
+	options_parse(&asked, r->packet);
+	options_accept(&asked, false, &limits, announced(r->text, &st), &job->granted, &terms);
+	err = store_file_source(&job->file, &store, fd, (uint64_t)st.st_size, r->text,
+	    (size_t)terms.blksize * terms.windowsize);
+	if (err != 0) {
+		job_drop(job);
+		request_refuse_open(r, err);
+		return;
+	}
+	transfer_serve_get(&job->session.transfer, &store, &job->granted, &terms, &s->policy, r->now);
+	err = job_start(job, r->listener, r->datagram, r->now);
+	if (err != 0)
+		request_refuse_open(r, err);
+}

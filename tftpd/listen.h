@@ -1,0 +1,17 @@
+/* The sockets on which requests arrive. */
+#ifndef LISTEN_H
+#define LISTEN_H
+
+#include "server.h"
+
+/*
+ * Open every address of the configuration, or all addresses of both families where it names none. A family that this
+ * machine does not have is left out with a warning. Returns 0, or -1 with a sentence in `error`.
+ */
+int listen_open(struct server *s, char error[CONFIG_ERROR_MAX]);
+void listen_close(struct server *s);
+
+/* "0.0.0.0:69 and [::]:69", for people. Returns buf. */
+const char *listen_describe(const struct server *s, char *buf, size_t cap);
+
+#endif

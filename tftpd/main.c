@@ -1,0 +1,122 @@
+/* tftpd: read the command line, listen, open the directory, say what is served, serve. */
+#include "config.h"
+#include "listen.h"
+#include "server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define VERSION "0.1.0"
+
+/* A file to name in the example, so that the line can be typed as it stands. */
+static void example_file(const char *directory, char name[NAME_MAX + 1])
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+
+	strcpy(name, "FILE");
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
+		bool plain = strspn(entry->d_name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+		    strlen(entry->d_name);
+
+		if (plain && entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode)) {
+			strcpy(name, entry->d_name);
+			break;
+		}
+	}
+	closedir(dir);
+}
+
+/* The client that was built or installed beside this program, if it is there. */
+static void client_program(const char *self, char path[PATH_MAX])
+{
+	const char *slash = strrchr(self, '/');
+
+	if (slash != NULL && (size_t)snprintf(path, PATH_MAX, "%.*s/tftp", (int)(slash - self), self) < PATH_MAX &&
+	    access(path, X_OK) == 0)
+		return;
+	strcpy(path, "tftp");
+}
+
+static void announce(const struct server *s, const char *self)
+{
+	const struct listener *l = &s->listeners[0];
+	char listening[1024], client[PATH_MAX], host[ADDR_TEXT], file[NAME_MAX + 1], real[PATH_MAX];
+	const char *directory = realpath(s->config->directory, real) != NULL ? real : s->config->directory;
+	bool v6 = l->addr.sa.sa_family == AF_INET6;
+
+	log_line(&s->log, LOG_LEVEL_NOTICE, "serving %s (%s) on %s", directory,
+	    s->config->create ? "read and write" : "read-only", listen_describe(s, listening, sizeof(listening)));
+	if (addr_is_wildcard(&l->addr))
+		strcpy(host, v6 ? "::1" : "127.0.0.1");
+	else
+		addr_host(&l->addr, host);
+	example_file(s->config->directory, file);
+	client_program(self, client);
+	log_line(&s->log, LOG_LEVEL_NOTICE, "fetch with: %s get tftp://%s%s%s:%u/%s", client, v6 ? "[" : "", host, v6 ? "]" : "",
+	    addr_port(&l->addr), file);
+}
+
+static int fail(int status, const char *sentence)
+{
+	fprintf(stderr, "tftpd: %s\n", sentence);
+	return status;
+}
+
+/* Start order: listen while we may, open the root, then serve. */
+static int serve(struct server *s, const struct config *config, const char *self)
+{
+	char error[CONFIG_ERROR_MAX];
+	int err;
+
+	if (listen_open(s, error) != 0)
+		return fail(EX_OSERR, error);
+	err = path_root_open(&s->root, config->directory);
+	if (err != 0) {
+		snprintf(error, sizeof(error), "cannot serve \"%.160s\": %s", config->directory, strerror(-err));
+		return fail(EX_NOINPUT, error);
+	}
+	if (s->root.no_openat2)
+		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: symbolic links are not followed");
+	announce(s, self);
+	err = server_run(s);
+	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
+}
+
+int main(int argc, char **argv)
+{
+	static struct server server; /* too large for some stacks; used through pointers only */
+	struct config config;
+	struct log log;
+	char error[CONFIG_ERROR_MAX];
+	int status = config_parse(&config, argc, argv, error);
+
+	if (status != 0) {
+		fprintf(stderr, "tftpd: %s\n(tftpd --help lists the options)\n", error);
+		return status;
+	}
+	if (config.action == CONFIG_HELP) {
+		config_usage(stdout);
+		return EX_OK;
+	}
+	if (config.action == CONFIG_VERSION) {
+		printf("tftpd %s\n", VERSION);
+		return EX_OK;
+	}
+	log_init(&log, STDERR_FILENO, config.level);
+	status = server_init(&server, &config, &log);
+	if (status != 0)
+		return fail(EX_OSERR, strerror(-status));
+	status = serve(&server, &config, argv[0]);
+	server_free(&server);
+	return status;
+}

@@ -1,0 +1,32 @@
+/*
+ * One RRQ or WRQ: is it a repetition, may it be served, by whom. Then get.c or put.c takes it.
+ */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "server.h"
+
+/* A request on its way, so that the rooms it passes need not be told everything again. */
+struct request {
+	struct server *server;
+	struct endpoint *listener;
+	const struct udp_datagram *datagram;
+	const struct packet *packet;
+	bool write, text;
+	mono_t now;
+};
+
+/* What a listening endpoint does with a packet from outside any session. */
+endpoint_stranger request_arrived;
+
+/* Refuse: the peer is told `text`, the log also `detail` (NULL: nothing more to say). */
+void request_refuse(const struct request *r, uint16_t code, const char *text, const char *detail);
+
+/* The same for a file that cannot be opened: -errno or PATH_*. */
+void request_refuse_open(const struct request *r, int err);
+
+/* The handlers: open the file, agree on options, start the transfer, or refuse. */
+void get_begin(const struct request *r);
+void put_begin(const struct request *r);
+
+#endif

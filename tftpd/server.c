@@ -1,0 +1,346 @@
+/* The running server: jobs from their first packet to their log line, and an orderly end. */
+#include "server.h"
+
+#include "listen.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* How long running transfers may go on after SIGTERM. */
+#define STOP_GRACE (4 * MONO_SEC)
+
+/* ---- the log line of a transfer ----------------------------------------------------------------------------------- */
+
+static const char *words(const struct job *j, const struct transfer_result *r)
+{
+	switch (r->outcome) {
+	case TRANSFER_DONE:
+		return j->write ? "received" : "sent";
+	case TRANSFER_PROBED:
+		return "probed";
+	case TRANSFER_RUNNING:
+	case TRANSFER_PEER_ERROR:
+	case TRANSFER_FAILED:
+	case TRANSFER_TIMED_OUT:
+	case TRANSFER_UNREACHABLE:
+		break;
+	}
+	return j->write ? "failed write" : "failed read";
+}
+
+static void log_options(struct log_event *e, const struct option_set *granted)
+{
+	char text[256];
+	size_t len = 0;
+
+	if (granted->n == 0)
+		return;
+	for (unsigned i = 0; i < granted->n; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s:%llu", i > 0 ? "," : "",
+		    options_name(granted->order[i]), (unsigned long long)granted->value[granted->order[i]]);
+	log_text(e, "options", text);
+}
+
+static void log_reason(struct log_event *e, const struct transfer_result *r)
+{
+	switch (r->outcome) {
+	case TRANSFER_RUNNING:
+	case TRANSFER_DONE:
+		return;
+	case TRANSFER_PROBED:
+	case TRANSFER_PEER_ERROR:
+		log_u64(e, "code", r->code);
+		log_text(e, "peer-said", r->text);
+		return;
+	case TRANSFER_UNREACHABLE:
+		log_text(e, "reason", r->text);
+		log_text(e, "detail", strerror(r->code));
+		return;
+	case TRANSFER_FAILED:
+	case TRANSFER_TIMED_OUT:
+		log_text(e, "reason", r->text);
+		if (r->store_error > -4096 && r->store_error < 0)
+			log_text(e, "detail", strerror(-r->store_error));
+		return;
+	}
+}
+
+static void log_verdict(const struct job *j, const struct transfer_result *r)
+{
+	double seconds = (double)(r->ended - r->started) / MONO_SEC;
+	char peer[ADDR_TEXT];
+	struct log_event e;
+
+	log_begin(&e, &j->server->log, r->outcome == TRANSFER_PROBED ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, words(j, r));
+	log_text(&e, "file", j->name);
+	log_text(&e, "peer", addr_print(&j->session.peer, peer));
+	log_u64(&e, "bytes", r->bytes);
+	log_fixed(&e, "seconds", seconds, 3, "");
+	if (seconds > 0)
+		log_fixed(&e, "rate", (double)r->bytes / seconds / 1e6, 2, "MB/s");
+	if (transfer_rtt(&j->session.transfer) > 0)
+		log_fixed(&e, "rtt", (double)transfer_rtt(&j->session.transfer) / MONO_MS, 3, "ms");
+	log_u64(&e, "resent", r->resent);
+	if (j->text)
+		log_text(&e, "mode", "netascii");
+	log_options(&e, &j->granted);
+	log_reason(&e, r);
+	log_end(&e);
+}
+
+static void count_verdict(struct server *s, const struct job *j, const struct transfer_result *r)
+{
+	if (r->outcome == TRANSFER_PROBED) {
+		s->counters.probed++;
+	} else if (r->outcome != TRANSFER_DONE) {
+		s->counters.failed++;
+	} else if (j->write) {
+		s->counters.received++;
+		s->counters.bytes_received += r->bytes;
+	} else {
+		s->counters.sent++;
+		s->counters.bytes_sent += r->bytes;
+	}
+}
+
+/* ---- jobs --------------------------------------------------------------------------------------------------------- */
+
+static struct job *job_of(struct session *s)
+{
+	return (struct job *)((char *)s - offsetof(struct job, session));
+}
+
+static void job_verdict(struct session *session, const struct transfer_result *r, mono_t now)
+{
+	struct job *j = job_of(session);
+
+	(void)now;
+	count_verdict(j->server, j, r);
+	log_verdict(j, r);
+}
+
+static void job_over(struct session *session, mono_t now)
+{
+	struct job *j = job_of(session);
+	struct server *s = j->server;
+
+	(void)now;
+	session_detach(session);
+	endpoint_close(&j->endpoint);
+	job_drop(j);
+	if (s->stopping && s->njobs == 0)
+		loop_stop(&s->loop);
+}
+
+static const struct session_ops job_ops = {.verdict = job_verdict, .over = job_over};
+
+struct job *job_new(struct server *s, const char *name, bool write, bool text)
+{
+	size_t len = strlen(name) + 1;
+	struct job *j = malloc(sizeof(*j) + len);
+
+	if (j == NULL)
+		return NULL;
+	memset(j, 0, sizeof(*j));
+	memcpy(j->name, name, len);
+	j->server = s;
+	j->write = write;
+	j->text = text;
+	return j;
+}
+
+void job_drop(struct job *j)
+{
+	transfer_free(&j->session.transfer);
+	if (j->link != NULL) {
+		*j->link = j->next;
+		if (j->next != NULL)
+			j->next->link = j->link;
+		j->server->njobs--;
+	}
+	free(j);
+}
+
+static void link_job(struct server *s, struct job *j)
+{
+	j->next = s->jobs;
+	j->link = &s->jobs;
+	if (j->next != NULL)
+		j->next->link = &j->next;
+	s->jobs = j;
+	s->njobs++;
+}
+
+static void own_address(struct addr *local, const struct endpoint *listener, const struct udp_datagram *d)
+{
+	memset(local, 0, sizeof(*local));
+	if (d->to.sa.sa_family != AF_UNSPEC)
+		*local = d->to;
+	else
+		local->sa.sa_family = (sa_family_t)listener->udp.family;
+	addr_set_port(local, 0);
+}
+
+int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+{
+	struct server *s = j->server;
+	struct session *session = &j->session;
+	struct addr local;
+	int err;
+
+	own_address(&local, listener, d);
+	err = udp_open(&j->endpoint.udp, &local, false, s->config->without);
+	if (err != 0) {
+		job_drop(j);
+		return err;
+	}
+	if (j->write)
+		udp_coalesce(&j->endpoint.udp, s->config->without);
+	err = endpoint_add(&j->endpoint, &s->exchange, endpoint_reject, s);
+	/* One window's ACK at a time is all that comes back from a reader. */
+	j->endpoint.batch = j->write ? UDP_BATCH : 1;
+	session->peer = d->from;
+	session->local = d->to;
+	session->ifindex = d->ifindex;
+	if (err == 0)
+		err = session_attach(session, &j->endpoint, true, true, &job_ops);
+	if (err != 0) {
+		loop_fd_del(&s->loop, &j->endpoint.io);
+		udp_close(&j->endpoint.udp);
+		job_drop(j);
+		return err;
+	}
+	link_job(s, j);
+	session_pump(session, now);
+	return 0;
+}
+
+/* ---- block size --------------------------------------------------------------------------------------------------- */
+
+static uint32_t ask_mtu(unsigned ifindex)
+{
+	struct ifreq req = {.ifr_mtu = 0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	if (fd < 0)
+		return 0;
+	ok = if_indextoname(ifindex, req.ifr_name) != NULL && ioctl(fd, SIOCGIFMTU, &req) == 0;
+	close(fd);
+	return ok && req.ifr_mtu > 0 ? (uint32_t)req.ifr_mtu : 0;
+}
+
+static uint32_t interface_mtu(struct server *s, unsigned ifindex, mono_t now)
+{
+	size_t at = ifindex % SERVER_MTU_CACHE;
+
+	if (s->mtus[at].ifindex != ifindex || now - s->mtus[at].asked > MONO_SEC) {
+		s->mtus[at].ifindex = ifindex;
+		s->mtus[at].mtu = ask_mtu(ifindex);
+		s->mtus[at].asked = now;
+	}
+	return s->mtus[at].mtu;
+}
+
+uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t now)
+{
+	/* IP header, UDP header, TFTP header. */
+	uint32_t headers = d->from.sa.sa_family == AF_INET6 ? 52 : 32, mtu;
+
+	if (s->config->blksize_max != 0)
+		return s->config->blksize_max;
+	mtu = d->ifindex != 0 ? interface_mtu(s, d->ifindex, now) : 1500;
+	if (mtu < headers + PACKET_BLKSIZE)
+		return PACKET_BLKSIZE;
+	return mtu - headers < BLKSIZE_MAX ? mtu - headers : BLKSIZE_MAX;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+static void end_jobs(struct server *s, mono_t now)
+{
+	while (s->jobs != NULL) {
+		struct job *j = s->jobs;
+
+		transfer_cancel(&j->session.transfer, ERROR_UNDEFINED, "the server is shutting down", now);
+		if (transfer_verdict(&j->session.transfer)->outcome == TRANSFER_DONE)
+			transfer_abandon(&j->session.transfer, "", now);
+		session_pump(&j->session, now);
+		/* A full socket keeps a session alive for its ERROR; there is no time for that now. */
+		if (s->jobs == j) {
+			transfer_abandon(&j->session.transfer, "", now);
+			session_pump(&j->session, now);
+		}
+	}
+}
+
+static void stop_now(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, stop_timer));
+
+	end_jobs(s, now);
+	loop_stop(&s->loop);
+}
+
+static void on_signal(struct loop *l, int signo, mono_t now)
+{
+	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
+
+	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
+	listen_close(s);
+	/* Somebody at a terminal, or asking a second time, does not want to wait. */
+	if (signo == SIGINT || s->stopping || s->njobs == 0) {
+		stop_now(&s->stop_timer, now);
+		return;
+	}
+	s->stopping = true;
+	loop_timer_set(l, &s->stop_timer, now + STOP_GRACE);
+}
+
+int server_init(struct server *s, const struct config *config, const struct log *log)
+{
+	static const int signals[] = {SIGINT, SIGTERM};
+	uint64_t seed;
+	int err;
+
+	s->config = config;
+	s->root.fd = -1;
+	s->log = *log;
+	s->policy = (struct transfer_policy){
+		.give_up = config->give_up,
+		.tries = config->tries,
+		.dally_min = MONO_SEC,
+		.dally_max = 5 * MONO_SEC,
+	};
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return -EIO;
+	loop_init(&s->loop);
+	loop_timer_init(&s->stop_timer, stop_now);
+	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
+	if (err != 0)
+		return err;
+	signal(SIGPIPE, SIG_IGN);
+	return loop_signals(&s->loop, signals, sizeof(signals) / sizeof(signals[0]), on_signal);
+}
+
+void server_free(struct server *s)
+{
+	listen_close(s);
+	if (s->root.fd >= 0)
+		close(s->root.fd);
+	exchange_free(&s->exchange);
+	loop_free(&s->loop);
+}
+
+int server_run(struct server *s)
+{
+	return loop_run(&s->loop);
+}

@@ -1,0 +1,85 @@
+/*
+ * The server: a loop, its listening endpoints, and the transfers that run. Everything that lives as long as the process
+ * hangs off struct server; there are no globals.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "config.h"
+#include "endpoint.h"
+#include "log.h"
+#include "loop.h"
+#include "path.h"
+#include "store_file.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SERVER_LISTENERS 64
+#define SERVER_MTU_CACHE 16
+
+struct listener {
+	struct endpoint endpoint;
+	struct addr addr;
+};
+
+struct server_counters {
+	uint64_t sent, received;      /* transfers completed */
+	uint64_t bytes_sent, bytes_received;
+	uint64_t failed, refused, probed;
+};
+
+struct server {
+	struct loop loop;
+	struct exchange exchange;
+	const struct config *config;
+	struct log log;
+	struct path_root root;
+	struct listener listeners[SERVER_LISTENERS];
+	int nlisteners;
+	struct transfer_policy policy;
+	struct job *jobs;             /* all running transfers */
+	size_t njobs;
+	bool stopping;
+	struct loop_timer stop_timer;
+	struct server_counters counters;
+	/* interface MTUs, asked once a second at most */
+	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];
+};
+
+/* One transfer: a session on a port of its own, and the file behind it. */
+struct job {
+	struct session session;
+	struct endpoint endpoint;
+	struct store_file file;
+	struct server *server;
+	struct job *next, **link;     /* in server->jobs */
+	struct option_set granted;    /* for the log */
+	bool write, text, oacked;
+	char name[];                  /* as it was asked for */
+};
+
+/* Start from zeroed memory. 0 or -errno. The configuration must outlive the server. */
+int server_init(struct server *s, const struct config *config, const struct log *log);
+void server_free(struct server *s);
+
+/* Serve until a signal ends it. 0 or -errno. */
+int server_run(struct server *s);
+
+/*
+ * A job for a request that is about to be granted: not yet in the server. Its transfer must be started, then job_start;
+ * or job_drop if it never gets so far. NULL: no memory.
+ */
+struct job *job_new(struct server *s, const char *name, bool write, bool text);
+void job_drop(struct job *j);
+
+/*
+ * Give a job whose transfer has been started its socket, answering `d` from the address it was sent to, and send its
+ * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
+ */
+int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
+
+/* The largest block that this server grants to the sender of `d`. */
+uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t now);
+
+#endif
