@@ -214,6 +214,7 @@ static void start(struct transfer *t, const struct store *store, const struct tr
 	t->restarted = MONO_NEVER;
 	t->result.started = now;
 	retransmit_init(&t->rt, policy->first, now);
+	retransmit_fix(&t->rt, policy->fixed);
 	options_default_terms(&t->terms);
 }
 
@@ -533,6 +534,11 @@ const struct transfer_result *transfer_verdict(const struct transfer *t)
 bool transfer_over(const struct transfer *t)
 {
 	return t->state == TRANSFER_OVER && t->want == WANT_NOTHING;
+}
+
+bool transfer_blocked(const struct transfer *t)
+{
+	return t->blocked && t->state == TRANSFER_SEND;
 }
 
 mono_t transfer_rtt(const struct transfer *t)

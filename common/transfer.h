@@ -73,6 +73,7 @@ struct transfer_result {
 /* How patient to be. Shared by many transfers, must outlive them. */
 struct transfer_policy {
 	mono_t first;         /* interval before the first sample, 0: RETRANSMIT_FIRST */
+	mono_t fixed;         /* client: a fixed interval from the first request on, 0: adapt */
 	mono_t give_up;       /* without progress, for a peer that has proved itself */
 	unsigned tries;       /* timeouts for one that has not */
 	mono_t dally_min;     /* how long the receiver stays after its last ACK: three intervals, but within these */
@@ -198,6 +199,9 @@ const struct transfer_result *transfer_verdict(const struct transfer *t);
 
 /* Nothing more to send and nothing to wait for: free it. */
 bool transfer_over(const struct transfer *t);
+
+/* The sender waits for its store (STORE_AGAIN): call transfer_wake when there is something to read. */
+bool transfer_blocked(const struct transfer *t);
 
 /* The smoothed round trip so far, 0 if none was measured. */
 mono_t transfer_rtt(const struct transfer *t);

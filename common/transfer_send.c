@@ -77,10 +77,17 @@ bool send_pull(struct transfer *t, uint8_t *scratch, size_t cap, struct run *run
 	n = limit - t->next < TRANSFER_SEGMENTS ? (size_t)(limit - t->next) : TRANSFER_SEGMENTS;
 	if (n > cap / seg)
 		n = cap / seg;
+	if (n == 0)
+		return false;
 	/* The payloads go straight to their places between the headers: one read for the whole run. */
 	for (size_t i = 0; i < n; i++)
 		iov[i] = (struct iovec){.iov_base = scratch + i * seg + PACKET_HEADER, .iov_len = blksize};
 	got = t->store.ops->read(t->store.arg, (t->next - 1) * blksize, iov, (int)n);
+	/* A slow source need not fill the window: what one block holds can go. */
+	if (got == STORE_AGAIN && n > 1) {
+		n = 1;
+		got = t->store.ops->read(t->store.arg, (t->next - 1) * blksize, iov, 1);
+	}
 	if (got == STORE_AGAIN) {
 		t->blocked = true;
 		return false;
