@@ -283,7 +283,7 @@ static void *add_control(struct control *c, int level, int type, size_t len)
 	memset(h, 0, CMSG_SPACE(len));
 	h->cmsg_level = level;
 	h->cmsg_type = type;
-	h->cmsg_len = CMSG_LEN(len);
+	h->cmsg_len = (socklen_t)CMSG_LEN(len); /* musl's field is narrower than glibc's */
 	c->len += CMSG_SPACE(len);
 	return CMSG_DATA(h);
 }
@@ -313,7 +313,7 @@ static void fill_header(struct msghdr *h, const struct addr *to, struct iovec *i
 		.msg_iov = iov,
 		.msg_iovlen = 1,
 		.msg_control = c->len > 0 ? (void *)c->buf : NULL,
-		.msg_controllen = c->len,
+		.msg_controllen = (socklen_t)c->len,
 	};
 }
 
