@@ -4,6 +4,7 @@
  */
 #include "netascii.h"
 #include "unit.h"
+#include "unit_must.h"
 
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct text {
 
 static void put(struct text *t, uint8_t byte)
 {
-	ck_assert_uint_lt(t->len, sizeof(t->bytes));
+	MUST(t->len < sizeof(t->bytes));
 	t->bytes[t->len++] = byte;
 }
 
@@ -90,7 +91,7 @@ static struct text encode_pieces(const struct text *in, unsigned cuts, size_t ca
 	struct text out = {.len = 0};
 
 	netascii_init(&n);
-	ck_assert_uint_eq(netascii_pending(&n), 0);
+	MUST(netascii_pending(&n) == 0);
 	for (size_t at = 0; at < in->len || netascii_pending(&n);) {
 		uint8_t room[2 * LONGEST + 4];
 		size_t used = 77;
@@ -98,16 +99,16 @@ static struct text encode_pieces(const struct text *in, unsigned cuts, size_t ca
 
 		memset(room, CANARY, sizeof(room));
 		size_t got = netascii_encode(&n, in->bytes + at, len, &used, room, cap);
-		ck_assert_uint_le(got, cap);
-		ck_assert_uint_le(used, len);
-		ck_assert_uint_gt(got, 0); /* any room at all is progress */
-		ck_assert_uint_le(netascii_pending(&n), 1);
+		MUST(got <= cap);
+		MUST(used <= len);
+		MUST(got > 0); /* any room at all is progress */
+		MUST(netascii_pending(&n) <= 1);
 		for (size_t i = cap; i < sizeof(room); i++)
-			ck_assert_uint_eq(room[i], CANARY);
+			MUST(room[i] == CANARY);
 		for (size_t i = 0; i < got; i++)
 			put(&out, room[i]);
 		/* It stops only where one of the two runs out. */
-		ck_assert(used == len || got == cap);
+		MUST(used == len || got == cap);
 		at += used;
 	}
 	return out;
@@ -125,21 +126,21 @@ static struct text decode_pieces(const struct text *in, unsigned cuts)
 
 		memset(room, CANARY, sizeof(room));
 		size_t got = netascii_decode(&n, in->bytes + at, end - at, room);
-		ck_assert_uint_le(got, end - at + 1);
+		MUST(got <= end - at + 1);
 		for (size_t i = end - at + 1; i < sizeof(room); i++)
-			ck_assert_uint_eq(room[i], CANARY);
+			MUST(room[i] == CANARY);
 		for (size_t i = 0; i < got; i++)
 			put(&out, room[i]);
 		at = end;
 	}
 	memset(room, CANARY, sizeof(room));
 	size_t got = netascii_decode_end(&n, room);
-	ck_assert_uint_le(got, 1);
-	ck_assert_uint_eq(room[1], CANARY);
+	MUST(got <= 1);
+	MUST(room[1] == CANARY);
 	for (size_t i = 0; i < got; i++)
 		put(&out, room[i]);
 	/* What came out once does not come out again. */
-	ck_assert_uint_eq(netascii_decode_end(&n, room), 0);
+	MUST(netascii_decode_end(&n, room) == 0);
 	return out;
 }
 

@@ -179,7 +179,7 @@ START_TEST(a_value_out_of_range_is_not_there)
 		{"timeout", "0", false}, {"timeout", "1", true}, {"timeout", "255", true}, {"timeout", "256", false},
 		{"timeout", "4294967297", false}, {"utimeout", "0", false}, {"utimeout", "9999", false},
 		{"utimeout", "10000", true}, {"utimeout", "255000000", true}, {"utimeout", "255000001", false},
-		{"tsize", "0", true}, {"tsize", "18446744073709551614", true}, {"windowsize", "0", false},
+		{"tsize", "0", true}, {"tsize", "9223372036854775807", true}, {"windowsize", "0", false},
 		{"windowsize", "1", true}, {"windowsize", "65535", true}, {"windowsize", "4294967297", false},
 		{"rollover", "0", true}, {"rollover", "1", true}, {"rollover", "2", false},
 	};
@@ -257,7 +257,7 @@ START_TEST(blksize_is_clamped_to_the_limit_and_never_raised)
 	} rows[] = {
 		{"8", 1468, 8}, {"9", 1468, 9}, {"512", 1468, 512}, {"1468", 1468, 1468}, {"1469", 1468, 1468},
 		{"65464", 1468, 1468}, {"65465", 1468, 1468}, {"100000", 1468, 1468}, {"65464", 65464, 65464},
-		{"65535", 65464, 65464}, {"4294967808", 1468, 1468}, {"1432", 8, 8}, {"1432", 512, 512},
+		{"65535", 65464, 65464}, {"4294967295", 1468, 1468}, {"1432", 8, 8}, {"1432", 512, 512},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
