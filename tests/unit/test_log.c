@@ -1,0 +1,312 @@
+/*
+ * The log: what gets through, in how many writes, and that nothing from the wire can forge a line. The log writes into
+ * a datagram socket here, so that one write is one message.
+ */
+#include "log.h"
+#include "unit.h"
+#include "unit_must.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct sink {
+	int in, out;
+	struct log log;
+	char line[4096];
+};
+
+static void open_sink(struct sink *s, enum log_level level)
+{
+	int pair[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+	s->in = pair[0];
+	s->out = pair[1];
+	log_init(&s->log, s->in, level);
+}
+
+/* The next write as a string without its newline, NULL if there was none. */
+static const char *next_line(struct sink *s)
+{
+	ssize_t n = recv(s->out, s->line, sizeof(s->line) - 1, MSG_DONTWAIT);
+
+	if (n < 0)
+		return NULL;
+	MUST(n > 0);
+	s->line[n] = '\0';
+	MUST(strlen(s->line) == (size_t)n);
+	MUST(s->line[n - 1] == '\n');
+	s->line[n - 1] = '\0';
+	MUST(strchr(s->line, '\n') == NULL);
+	return s->line;
+}
+
+static const char *safe(const char *bytes, size_t len)
+{
+	static char buf[4096];
+
+	ck_assert_ptr_eq(log_safe(buf, sizeof(buf), bytes, len), buf);
+	return buf;
+}
+
+#define SAFE(literal) safe(literal, sizeof(literal) - 1)
+
+START_TEST(plain_words_stay_as_they_are)
+{
+	ck_assert_str_eq(SAFE(""), "");
+	ck_assert_str_eq(SAFE("boot/pxelinux.0"), "boot/pxelinux.0");
+	ck_assert_str_eq(SAFE("with space, and (more)!"), "with space, and (more)!");
+	ck_assert_str_eq(SAFE("~"), "~");
+}
+END_TEST
+
+START_TEST(controls_quotes_and_backslashes_are_escaped)
+{
+	ck_assert_str_eq(SAFE("a\nb"), "a\\x0ab");
+	ck_assert_str_eq(SAFE("\x1b[31m"), "\\x1b[31m");
+	ck_assert_str_eq(SAFE("a\0b"), "a\\x00b");
+	ck_assert_str_eq(SAFE("\x7f"), "\\x7f");
+	ck_assert_str_eq(SAFE("say \"hi\""), "say \\x22hi\\x22");
+	ck_assert_str_eq(SAFE("\\boot\\bcd"), "\\x5cboot\\x5cbcd");
+	for (unsigned b = 0; b < 0x20; b++) {
+		char byte = (char)b, want[8];
+		snprintf(want, sizeof(want), "\\x%02x", b);
+		ck_assert_str_eq(safe(&byte, 1), want);
+	}
+}
+END_TEST
+
+START_TEST(valid_utf8_is_kept)
+{
+	ck_assert_str_eq(SAFE("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
+	ck_assert_str_eq(SAFE("\xe2\x82\xac"), "\xe2\x82\xac");
+	ck_assert_str_eq(SAFE("\xf0\x9f\x90\xa7"), "\xf0\x9f\x90\xa7");
+	ck_assert_str_eq(SAFE("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf");
+}
+END_TEST
+
+START_TEST(invalid_utf8_is_escaped)
+{
+	ck_assert_str_eq(SAFE("\xff\xfe"), "\\xff\\xfe");
+	ck_assert_str_eq(SAFE("\x80"), "\\x80");
+	ck_assert_str_eq(SAFE("\xc3"), "\\xc3");
+	ck_assert_str_eq(SAFE("\xc3z"), "\\xc3z");
+	ck_assert_str_eq(SAFE("\xe2\x82"), "\\xe2\\x82");
+	ck_assert_str_eq(SAFE("\xf0\x9f\x90"), "\\xf0\\x9f\\x90");
+	/* longer than need be, a surrogate, beyond the last character */
+	ck_assert_str_eq(SAFE("\xc0\x8a"), "\\xc0\\x8a");
+	ck_assert_str_eq(SAFE("\xe0\x80\x8a"), "\\xe0\\x80\\x8a");
+	ck_assert_str_eq(SAFE("\xf0\x80\x80\x8a"), "\\xf0\\x80\\x80\\x8a");
+	ck_assert_str_eq(SAFE("\xed\xa0\x80"), "\\xed\\xa0\\x80");
+	ck_assert_str_eq(SAFE("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
+	ck_assert_str_eq(SAFE("\xf8\x88\x80\x80\x80"), "\\xf8\\x88\\x80\\x80\\x80");
+}
+END_TEST
+
+/* U+009B is CSI on a terminal that takes 8-bit controls. */
+START_TEST(eight_bit_controls_are_escaped)
+{
+	ck_assert_str_eq(SAFE("\xc2\x9b" "31m"), "\\xc2\\x9b31m");
+	ck_assert_str_eq(SAFE("\xc2\x80"), "\\xc2\\x80");
+	ck_assert_str_eq(SAFE("\xc2\xa0"), "\xc2\xa0");
+}
+END_TEST
+
+START_TEST(every_capacity_holds_a_prefix)
+{
+	static const char bytes[] = "a\n\xc3\xbc\xff\"z\xf0\x9f\x90\xa7\xe2\x82\xac" "b";
+	char whole[128];
+
+	log_safe(whole, sizeof(whole), bytes, sizeof(bytes) - 1);
+	for (size_t cap = 1; cap < strlen(whole) + 3; cap++) {
+		char buf[128];
+
+		memset(buf, 0x55, sizeof(buf));
+		log_safe(buf, cap, bytes, sizeof(bytes) - 1);
+		size_t len = strnlen(buf, cap);
+		MUST(len < cap);
+		MUST(strncmp(buf, whole, len) == 0);
+		/* An escape or a character is there whole or not at all: what follows it begins a new one. */
+		MUST(len == strlen(whole) || whole[len] == '\\' || ((unsigned char)whole[len] & 0xc0) != 0x80);
+		MUST(cap <= strlen(whole) || len == strlen(whole));
+		for (size_t i = cap; i < sizeof(buf); i++)
+			MUST(buf[i] == 0x55);
+		for (size_t i = 0; i < len; i++)
+			if (buf[i] == '\\')
+				MUST(i + 3 < len);
+	}
+}
+END_TEST
+
+START_TEST(lines_above_the_level_are_dropped)
+{
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_NOTICE);
+	log_line(&s.log, LOG_LEVEL_INFO, "not this");
+	log_line(&s.log, LOG_LEVEL_DEBUG, "nor this");
+	ck_assert_ptr_null(next_line(&s));
+	log_line(&s.log, LOG_LEVEL_NOTICE, "this");
+	ck_assert_ptr_nonnull(strstr(next_line(&s), "this"));
+	log_line(&s.log, LOG_LEVEL_ERROR, "and this: %d", 42);
+	ck_assert_ptr_nonnull(strstr(next_line(&s), "and this: 42"));
+	ck_assert_ptr_null(next_line(&s));
+}
+END_TEST
+
+START_TEST(events_above_the_level_are_dropped)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_NOTICE);
+	log_begin(&e, &s.log, LOG_LEVEL_INFO, "read");
+	ck_assert_ptr_null(e.log);
+	log_text(&e, "file", "x");
+	log_bytes(&e, "raw", "y", 1);
+	log_u64(&e, "bytes", 1);
+	log_fixed(&e, "seconds", 1, 3, "s");
+	log_end(&e);
+	ck_assert_ptr_null(next_line(&s));
+}
+END_TEST
+
+START_TEST(no_descriptor_is_nowhere)
+{
+	struct log log;
+	struct log_event e;
+
+	log_init(&log, -1, LOG_LEVEL_DEBUG);
+	log_line(&log, LOG_LEVEL_ERROR, "into the void");
+	log_begin(&e, &log, LOG_LEVEL_ERROR, "void");
+	log_text(&e, "key", "value");
+	log_end(&e);
+	ck_assert_ptr_null(e.log);
+}
+END_TEST
+
+START_TEST(an_event_is_words_and_fields_in_one_write)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	log_begin(&e, &s.log, LOG_LEVEL_INFO, "read done");
+	log_text(&e, "peer", "192.0.2.1:2070");
+	log_text(&e, "file", "pxelinux.0");
+	log_u64(&e, "bytes", 18446744073709551615u);
+	log_fixed(&e, "seconds", 1.23456, 3, "");
+	log_fixed(&e, "rate", 98.76, 1, "MB/s");
+	log_end(&e);
+	const char *line = next_line(&s);
+	ck_assert_ptr_nonnull(line);
+	ck_assert_ptr_nonnull(strstr(line, "read done peer=192.0.2.1:2070 file=pxelinux.0 bytes=18446744073709551615 "
+	    "seconds=1.235 rate=98.8MB/s"));
+	ck_assert_ptr_null(next_line(&s));
+}
+END_TEST
+
+/* Split as a log reader does: at spaces outside of quotes. */
+START_TEST(values_are_quoted_where_they_must_be)
+{
+	static const struct {
+		const char *value, *want;
+	} rows[] = {
+		{"plain", "k=plain"}, {"", "k=\"\""}, {"two words", "k=\"two words\""}, {"a=b", "k=\"a=b\""},
+		{"q\"q", "k=\"q\\x22q\""}, {"b\\b", "k=\"b\\x5cb\""}, {"n\nn", "k=\"n\\x0an\""},
+		{"x y=z\" file=forged", "k=\"x y=z\\x22 file=forged\""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sink s;
+		struct log_event e;
+
+		open_sink(&s, LOG_LEVEL_INFO);
+		log_begin(&e, &s.log, LOG_LEVEL_INFO, "event");
+		log_text(&e, "k", rows[i].value);
+		log_u64(&e, "after", 1);
+		log_end(&e);
+		const char *line = next_line(&s), *field = strstr(line, "k=");
+		ck_assert_ptr_nonnull(field);
+		ck_assert_msg(strncmp(field, rows[i].want, strlen(rows[i].want)) == 0, "%s", line);
+		ck_assert_str_eq(field + strlen(rows[i].want), " after=1");
+	}
+}
+END_TEST
+
+START_TEST(bytes_may_hold_nuls)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	log_begin(&e, &s.log, LOG_LEVEL_INFO, "event");
+	log_bytes(&e, "k", "a\0b", 3);
+	log_end(&e);
+	ck_assert_ptr_nonnull(strstr(next_line(&s), "a\\x00b"));
+}
+END_TEST
+
+START_TEST(a_line_cannot_be_forged_through_a_sentence)
+{
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	log_line(&s.log, LOG_LEVEL_INFO, "cannot open %s: denied", "x\nforged line\x1b[2J\r");
+	const char *line = next_line(&s); /* itself says that there is no newline inside */
+	ck_assert_ptr_nonnull(line);
+	for (; *line; line++)
+		ck_assert_uint_ge((unsigned char)*line, 0x20);
+	ck_assert_ptr_null(next_line(&s));
+}
+END_TEST
+
+START_TEST(endless_values_leave_one_whole_line)
+{
+	char *big = malloc(100000);
+
+	ck_assert_ptr_nonnull(big);
+	for (int fill = 0; fill < 3; fill++)
+		for (size_t len = 900; len < 100000; len += len < 2300 ? 1 : 48000) {
+			struct sink s;
+			struct log_event e;
+			static const char fills[] = {'x', '\x1b', '\xff'};
+
+			memset(big, fills[fill], len);
+			big[len] = '\0';
+			open_sink(&s, LOG_LEVEL_INFO);
+			log_begin(&e, &s.log, LOG_LEVEL_INFO, "read");
+			log_u64(&e, "bytes", 1);
+			log_text(&e, "file", big);
+			log_text(&e, "text", big);
+			log_bytes(&e, "more", big, len);
+			log_u64(&e, "end", UINT64_MAX);
+			log_fixed(&e, "rate", 1e300, 3, "MB/s");
+			log_end(&e);
+			const char *line = next_line(&s);
+			MUST(line != NULL);
+			MUST(strlen(line) < 2048);
+			MUST(strncmp(strstr(line, "read"), "read bytes=1 file=", 18) == 0);
+			for (const char *c = line; *c; c++)
+				MUST(*c >= 0x20 && *c < 0x7f);
+			MUST(next_line(&s) == NULL);
+
+			log_line(&s.log, LOG_LEVEL_INFO, "sentence %s", big);
+			line = next_line(&s);
+			MUST(line != NULL);
+			MUST(strstr(line, "sentence ") != NULL);
+			MUST(next_line(&s) == NULL);
+			close(s.in);
+			close(s.out);
+		}
+	free(big);
+}
+END_TEST
+
+UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_are_escaped, valid_utf8_is_kept,
+    invalid_utf8_is_escaped, eight_bit_controls_are_escaped, every_capacity_holds_a_prefix,
+    lines_above_the_level_are_dropped, events_above_the_level_are_dropped, no_descriptor_is_nowhere,
+    an_event_is_words_and_fields_in_one_write, values_are_quoted_where_they_must_be, bytes_may_hold_nuls,
+    a_line_cannot_be_forged_through_a_sentence, endless_values_leave_one_whole_line)
