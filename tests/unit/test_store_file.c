@@ -1,0 +1,663 @@
+/*
+ * Stores over descriptors: what a source gives out when the file changes under it, what a forward-only source still
+ * remembers, and that an upload is either there whole or not at all.
+ */
+#include "store_file.h"
+#include "unit.h"
+#include "unit_dir.h"
+#include "unit_must.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SIZE 10000
+
+static uint8_t content[SIZE];
+
+static void fill_content(void)
+{
+	for (size_t i = 0; i < SIZE; i++)
+		content[i] = (uint8_t)(i * 13 + i / 256);
+}
+
+/* Read through vectors of `piece` bytes each, as a run of blocks does. */
+static ssize_t read_pieces(const struct store *s, uint64_t off, uint8_t *out, size_t len, size_t piece)
+{
+	struct iovec iov[64];
+	int n = 0;
+
+	memset(out, 0xee, len);
+	for (size_t at = 0; at < len; at += piece, n++) {
+		MUST(n < 64);
+		iov[n] = (struct iovec){.iov_base = out + at, .iov_len = len - at < piece ? len - at : piece};
+	}
+	return s->ops->read(s->arg, off, iov, n);
+}
+
+static int write_at(const struct store *s, uint64_t off, const void *bytes, size_t len)
+{
+	struct iovec iov[2] = {
+		{.iov_base = (void *)bytes, .iov_len = len / 2},
+		{.iov_base = (uint8_t *)(uintptr_t)bytes + len / 2, .iov_len = len - len / 2},
+	};
+
+	return s->ops->write(s->arg, off, iov, 2);
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* ---- sources -------------------------------------------------------------------------------------------------- */
+
+START_TEST(file_is_read_anywhere_in_any_pieces)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+	uint8_t out[SIZE];
+
+	fill_content();
+	unit_dir_put(dir, "f", content, SIZE, 0644);
+	ck_assert_int_eq(store_file_source(&f, &s, openat(dir, "f", O_RDONLY), SIZE, false, 0), 0);
+	ck_assert(s.seekable);
+	for (size_t piece = 7; piece < 3000; piece = piece * 3 + 1)
+		for (uint64_t off = 0; off < SIZE + 500; off += 97) {
+			size_t len = piece * 5;
+			size_t left = off < SIZE ? SIZE - off : 0, want = left < len ? left : len;
+			if (len > SIZE)
+				continue;
+			MUST(read_pieces(&s, off, out, len, piece) == (ssize_t)want);
+			MUST(memcmp(out, content + off, want) == 0);
+		}
+	s.ops->close(s.arg);
+	ck_assert_int_eq(open_fds(), before);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(empty_file_is_at_its_end)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+	uint8_t out[512];
+
+	for (int text = 0; text < 2; text++) {
+		unit_dir_put(dir, "f", "", 0, 0644);
+		ck_assert_int_eq(store_file_source(&f, &s, openat(dir, "f", O_RDONLY), 0, text, 512), 0);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 512, 512), 0);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 512, 512), 0);
+		s.ops->close(s.arg);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* What tsize announced is what is sent. */
+START_TEST(bytes_added_later_are_not_sent)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+	uint8_t out[2000];
+
+	fill_content();
+	for (int text = 0; text < 2; text++) {
+		memset(content, 'x', SIZE);
+		unit_dir_put(dir, "f", content, SIZE, 0644);
+		ck_assert_int_eq(store_file_source(&f, &s, openat(dir, "f", O_RDONLY), 1000, text, 2000), 0);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 2000, 512), 1000);
+		ck_assert_int_eq(read_pieces(&s, 512, out, 512, 512), 488);
+		ck_assert_int_eq(read_pieces(&s, 1000, out, 512, 512), 0);
+		s.ops->close(s.arg);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_file_that_shrinks_is_told)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+	uint8_t out[2048];
+
+	for (int text = 0; text < 2; text++) {
+		memset(content, 'x', SIZE);
+		unit_dir_put(dir, "f", content, SIZE, 0644);
+		int fd = openat(dir, "f", O_RDWR);
+		ck_assert_int_eq(store_file_source(&f, &s, fd, SIZE, text, 2048), 0);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 2048, 512), 2048);
+		ck_assert_int_eq(ftruncate(fd, 3000), 0);
+		ck_assert_int_eq(read_pieces(&s, 2048, out, 2048, 512), STORE_SHRUNK);
+		s.ops->close(s.arg);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_source_that_fails_says_why)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+	uint8_t out[512];
+
+	/* a directory opens but cannot be read */
+	ck_assert_int_eq(store_file_source(&f, &s, openat(dir, ".", O_RDONLY), 4096, false, 512), 0);
+	ck_assert_int_eq(read_pieces(&s, 0, out, 512, 512), -EISDIR);
+	s.ops->close(s.arg);
+	unit_dir_close(dir);
+}
+END_TEST
+
+static size_t encode(const uint8_t *in, size_t len, uint8_t *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in[i] == '\n')
+			out[n++] = '\r';
+		out[n++] = in[i];
+		if (in[i] == '\r')
+			out[n++] = '\0';
+	}
+	return n;
+}
+
+/* Texts that put line ends at every place of a block. */
+static void fill_text(unsigned kind)
+{
+	static const char *const patterns[] = {"\n", "\r", "ab\n", "a\r\n", "line\n\n", "0123456789abcdef", "\r\r\n\n"};
+	const char *p = patterns[kind];
+
+	for (size_t i = 0, k = 0; i < SIZE; i++, k++) {
+		if (p[k] == '\0')
+			k = 0;
+		content[i] = (uint8_t)p[k];
+	}
+}
+
+/*
+ * The sender's way through a text: a window ahead, then back to any block inside the last window. `keep` is what one
+ * window holds, and nothing before it is asked for.
+ */
+START_TEST(text_goes_back_inside_the_window)
+{
+	static uint8_t wire[2 * SIZE], out[65536];
+	int dir = unit_dir_open();
+	unsigned state = 7;
+
+	for (unsigned kind = 0; kind < 7; kind++)
+		for (size_t block = 8; block <= 1468; block += 292)
+			for (size_t window = 1; window <= 16; window = window * 3 + 1) {
+				struct store_file f;
+				struct store s;
+				fill_text(kind);
+				size_t len = encode(content, SIZE, wire), keep = block * window;
+				uint64_t base = 0, next = 0;
+
+				unit_dir_put(dir, "f", content, SIZE, 0644);
+				MUST(store_file_source(&f, &s, openat(dir, "f", O_RDONLY), SIZE, true, keep) == 0);
+				MUST(!s.seekable);
+				for (int turns = 0; base * block < len; turns++) {
+					size_t room = (size_t)(base + window - next), blocks = 1 + (turns * 5u) % room;
+					uint64_t off = next * block;
+					size_t want = off >= len ? 0 : len - off < blocks * block ? len - off : blocks * block;
+
+					MUST(read_pieces(&s, off, out, blocks * block, block) == (ssize_t)want);
+					MUST(memcmp(out, wire + off, want) == 0);
+					next += blocks;
+					state = state * 1103515245 + 12345;
+					base += (state >> 16) % (next - base + 1);
+					/* a timeout, or an ACK inside the window */
+					if (next == base + window || (state >> 8) % 3 == 0)
+						next = base;
+					/* an ACK of everything when nothing moves, or this never ends */
+					if (turns % 4 == 3 && next == base)
+						base = ++next;
+				}
+				MUST(read_pieces(&s, len, out, block, block) == 0);
+				s.ops->close(s.arg);
+			}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(text_of_every_length_keeps_its_last_line_end)
+{
+	static uint8_t wire[2 * SIZE], out[4096];
+	int dir = unit_dir_open();
+
+	for (unsigned kind = 0; kind < 7; kind++)
+		for (size_t size = 1; size < 40; size++) {
+			struct store_file f;
+			struct store s;
+
+			fill_text(kind);
+			size_t len = encode(content, size, wire), got = 0;
+			unit_dir_put(dir, "f", content, size, 0644);
+			MUST(store_file_source(&f, &s, openat(dir, "f", O_RDONLY), size, true, 8) == 0);
+			for (ssize_t n = 8; n == 8; got += (size_t)n) {
+				n = read_pieces(&s, got, out + got, 8, 8);
+				MUST(n >= 0 && n <= 8);
+			}
+			MUST(got == len);
+			MUST(memcmp(out, wire, len) == 0);
+			s.ops->close(s.arg);
+		}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window)
+{
+	int fds[2];
+	struct store_file f;
+	struct store s;
+	uint8_t out[2048];
+
+	fill_content();
+	MUST(pipe(fds) == 0);
+	ck_assert_int_eq(store_file_source(&f, &s, fds[0], UINT64_MAX, false, 2048), 0);
+	ck_assert(!s.seekable);
+	ck_assert_int_eq(read_pieces(&s, 0, out, 2048, 512), STORE_AGAIN);
+	MUST(write(fds[1], content, 1500) == 1500);
+	ck_assert_int_eq(read_pieces(&s, 0, out, 512, 512), 512);
+	ck_assert_mem_eq(out, content, 512);
+	ck_assert_int_eq(read_pieces(&s, 512, out, 1536, 512), STORE_AGAIN);
+	MUST(write(fds[1], content + 1500, 1000) == 1000);
+	ck_assert_int_eq(read_pieces(&s, 512, out, 1536, 512), 1536);
+	ck_assert_mem_eq(out, content + 512, 1536);
+	/* Back to the start of the window: its bytes have left the pipe, but not the store. */
+	ck_assert_int_eq(read_pieces(&s, 0, out, 2048, 512), 2048);
+	ck_assert_mem_eq(out, content, 2048);
+	close(fds[1]);
+	ck_assert_int_eq(read_pieces(&s, 2048, out, 512, 512), 452);
+	ck_assert_mem_eq(out, content + 2048, 452);
+	ck_assert_int_eq(read_pieces(&s, 512 * 2, out, 2048, 512), 2500 - 1024);
+	ck_assert_mem_eq(out, content + 1024, 2500 - 1024);
+	s.ops->close(s.arg);
+}
+END_TEST
+
+START_TEST(a_pipe_of_text_is_converted)
+{
+	static uint8_t wire[2 * SIZE], all[2 * SIZE];
+	int fds[2];
+	struct store_file f;
+	struct store s;
+	size_t got = 0, put = 0;
+
+	fill_text(3);
+	size_t len = encode(content, SIZE, wire);
+	MUST(pipe(fds) == 0);
+	ck_assert_int_eq(store_file_source(&f, &s, fds[0], UINT64_MAX, true, 1024), 0);
+	for (ssize_t n = 512; n == 512 || n == STORE_AGAIN;) {
+		n = read_pieces(&s, got, all + got, 512, 512);
+		if (n == STORE_AGAIN) {
+			size_t piece = SIZE - put < 333 ? SIZE - put : 333;
+			if (piece == 0)
+				close(fds[1]);
+			else
+				MUST(write(fds[1], content + put, piece) == (ssize_t)piece);
+			put += piece;
+			continue;
+		}
+		MUST(n >= 0);
+		got += (size_t)n;
+	}
+	ck_assert_uint_eq(got, len);
+	ck_assert_mem_eq(all, wire, len);
+	s.ops->close(s.arg);
+}
+END_TEST
+
+/* ---- sinks ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(an_upload_appears_only_when_it_is_finished)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+	char name[256];
+
+	fill_content();
+	for (int sync = 0; sync < 2; sync++) {
+		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, sync), 0);
+		ck_assert(s.seekable);
+		ck_assert_int_eq(unit_dir_count(dir, "", name), 1);
+		ck_assert_int_eq(strncmp(name, STORE_FILE_TEMP, strlen(STORE_FILE_TEMP)), 0);
+		/* out of order, as blocks behind a hole come */
+		ck_assert_int_eq(write_at(&s, 6000, content + 6000, 4000), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, 6000), 0);
+		ck_assert_int_eq(unit_dir_count(dir, "f", NULL), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), 0);
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+		ck_assert(unit_dir_holds(dir, "f", content, SIZE));
+		s.ops->close(s.arg);
+		ck_assert_int_eq(open_fds(), before);
+		ck_assert(unit_dir_holds(dir, "f", content, SIZE));
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+		unlinkat(dir, "f", 0);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(an_unfinished_upload_leaves_nothing)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+
+	fill_content();
+	for (int text = 0; text < 2; text++) {
+		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, text, UINT64_MAX, false), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, SIZE), 0);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 0);
+		ck_assert_int_eq(open_fds(), before);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(an_unfinished_upload_keeps_the_old_file)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, "f", "old", 3, 0640);
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, true), 0);
+	ck_assert_int_eq(write_at(&s, 0, "new content", 11), 0);
+	ck_assert(unit_dir_holds(dir, "f", "old", 3));
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f", "old", 3));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_new_upload_replaces_the_old_file_and_keeps_its_mode)
+{
+	static const mode_t modes[] = {0640, 0600, 0666, 0444, 0755};
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	umask(077);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		struct stat st;
+
+		unit_dir_put(dir, "f", "an old and longer content", 25, modes[i]);
+		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, false), 0);
+		ck_assert_int_eq(write_at(&s, 0, "new", 3), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), 0);
+		s.ops->close(s.arg);
+		ck_assert(unit_dir_holds(dir, "f", "new", 3));
+		MUST(fstatat(dir, "f", &st, 0) == 0);
+		ck_assert_uint_eq(st.st_mode & 07777, modes[i]);
+		unlinkat(dir, "f", 0);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_new_file_has_the_mode_less_umask)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+	struct stat st;
+
+	umask(027);
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, false), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0640);
+	ck_assert_int_eq(st.st_size, 0);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(two_uploads_of_one_name_do_not_meet)
+{
+	int dir = unit_dir_open();
+	struct store_file f[2];
+	struct store s[2];
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(store_file_sink(&f[i], &s[i], dir, "f", 0666, false, UINT64_MAX, false), 0);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 2);
+	ck_assert_int_eq(write_at(&s[0], 0, "first", 5), 0);
+	ck_assert_int_eq(write_at(&s[1], 0, "second", 6), 0);
+	ck_assert_int_eq(s[0].ops->finish(s[0].arg), 0);
+	s[0].ops->close(s[0].arg);
+	ck_assert(unit_dir_holds(dir, "f", "first", 5));
+	ck_assert_int_eq(s[1].ops->finish(s[1].arg), 0);
+	s[1].ops->close(s[1].arg);
+	ck_assert(unit_dir_holds(dir, "f", "second", 6));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(the_limit_is_the_last_byte_taken)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	fill_content();
+	for (int text = 0; text < 2; text++) {
+		memset(content, 'x', SIZE);
+		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, text, 1000, false), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, 1000), 0);
+		ck_assert_int_eq(write_at(&s, 1000, content, 1), STORE_TOO_BIG);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, text, 1000, false), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, 1001), STORE_TOO_BIG);
+		s.ops->close(s.arg);
+	}
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, 1000, false), 0);
+	ck_assert_int_eq(write_at(&s, 900, content, 100), 0);
+	ck_assert_int_eq(write_at(&s, 901, content, 100), STORE_TOO_BIG);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 0);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(the_limit_counts_a_carriage_return_that_comes_last)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, true, 3, false), 0);
+	int err = write_at(&s, 0, "abc\r", 4);
+	if (err == 0)
+		err = s.ops->finish(s.arg);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(err, STORE_TOO_BIG);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 0);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(text_is_converted_across_blocks)
+{
+	static uint8_t wire[2 * SIZE];
+	int dir = unit_dir_open();
+
+	for (unsigned kind = 0; kind < 7; kind++)
+		for (size_t block = 1; block < 9000; block = block * 4 + 3) {
+			struct store_file f;
+			struct store s;
+
+			fill_text(kind);
+			size_t len = encode(content, SIZE, wire);
+			MUST(store_file_sink(&f, &s, dir, "f", 0666, true, UINT64_MAX, false) == 0);
+			MUST(!s.seekable);
+			for (size_t at = 0; at < len; at += block)
+				MUST(write_at(&s, at, wire + at, len - at < block ? len - at : block) == 0);
+			MUST(s.ops->finish(s.arg) == 0);
+			s.ops->close(s.arg);
+			MUST(unit_dir_holds(dir, "f", content, SIZE));
+		}
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_carriage_return_at_the_end_is_kept)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, true, UINT64_MAX, false), 0);
+	ck_assert_int_eq(write_at(&s, 0, "a\r\nb\r", 5), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f", "a\nb\r", 4));
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_sink_that_cannot_be_made_says_why)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+	char path[64];
+
+	/* a directory that is gone */
+	int gone = unit_dir_open();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", gone);
+	char real[512];
+	ssize_t len = readlink(path, real, sizeof(real) - 1);
+	MUST(len > 0);
+	real[len] = '\0';
+	MUST(rmdir(real) == 0);
+	ck_assert_int_eq(store_file_sink(&f, &s, gone, "f", 0666, false, UINT64_MAX, false), -ENOENT);
+	close(gone);
+	ck_assert_int_eq(store_file_sink(&f, &s, 250, "f", 0666, false, UINT64_MAX, false), -EBADF);
+	ck_assert_int_eq(open_fds(), before);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_finish_that_fails_leaves_nothing)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	MUST(mkdirat(dir, "f", 0755) == 0);
+	ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, false), 0);
+	ck_assert_int_eq(write_at(&s, 0, "data", 4), 0);
+	ck_assert_int_lt(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 0);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* The caller may go elsewhere, or close its directory, while an upload runs. */
+START_TEST(a_sink_has_the_directory_for_itself)
+{
+	int dir = unit_dir_open(), mine = dup(dir);
+	struct store_file f;
+	struct store s;
+
+	ck_assert_int_eq(store_file_sink(&f, &s, mine, "f", 0666, false, UINT64_MAX, false), 0);
+	close(mine);
+	ck_assert_int_eq(write_at(&s, 0, "data", 4), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f", "data", 4));
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_stream_takes_bytes_in_order)
+{
+	int fds[2], before = open_fds();
+	struct store_file f;
+	struct store s;
+	char out[64];
+
+	for (int text = 0; text < 2; text++) {
+		MUST(pipe(fds) == 0);
+		ck_assert_int_eq(store_file_stream(&f, &s, fds[1], text), 0);
+		ck_assert(!s.seekable);
+		ck_assert_int_eq(write_at(&s, 0, "one\r\n", 5), 0);
+		ck_assert_int_eq(write_at(&s, 5, "two\r", 4), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), 0);
+		s.ops->close(s.arg);
+		ssize_t n = read(fds[0], out, sizeof(out));
+		ck_assert_int_eq(n, text ? 8 : 9);
+		ck_assert_mem_eq(out, text ? "one\ntwo\r" : "one\r\ntwo\r", (size_t)n);
+		ck_assert_int_eq(read(fds[0], out, sizeof(out)), 0);
+		close(fds[0]);
+		ck_assert_int_eq(open_fds(), before);
+	}
+}
+END_TEST
+
+START_TEST(a_stream_nobody_reads_says_so)
+{
+	int fds[2];
+	struct store_file f;
+	struct store s;
+
+	signal(SIGPIPE, SIG_IGN);
+	MUST(pipe(fds) == 0);
+	close(fds[0]);
+	ck_assert_int_eq(store_file_stream(&f, &s, fds[1], false), 0);
+	ck_assert_int_eq(write_at(&s, 0, "data", 4), -EPIPE);
+	s.ops->close(s.arg);
+}
+END_TEST
+
+START_TEST(a_full_disk_says_so)
+{
+	int full = open("/dev/full", O_WRONLY);
+	struct store_file f;
+	struct store s;
+
+	if (full < 0) {
+		puts("skip no /dev/full here");
+		return;
+	}
+	ck_assert_int_eq(store_file_stream(&f, &s, full, false), 0);
+	ck_assert_int_eq(write_at(&s, 0, "data", 4), -ENOSPC);
+	s.ops->close(s.arg);
+}
+END_TEST
+
+UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_its_end, bytes_added_later_are_not_sent,
+    a_file_that_shrinks_is_told, a_source_that_fails_says_why, text_goes_back_inside_the_window,
+    text_of_every_length_keeps_its_last_line_end, a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window,
+    a_pipe_of_text_is_converted, an_upload_appears_only_when_it_is_finished, an_unfinished_upload_leaves_nothing,
+    an_unfinished_upload_keeps_the_old_file, a_new_upload_replaces_the_old_file_and_keeps_its_mode,
+    a_new_file_has_the_mode_less_umask, two_uploads_of_one_name_do_not_meet, the_limit_is_the_last_byte_taken,
+    the_limit_counts_a_carriage_return_that_comes_last, text_is_converted_across_blocks,
+    a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
+    a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
+    a_full_disk_says_so)
