@@ -407,6 +407,9 @@ void session_pump(struct session *s, mono_t now)
 	struct transfer *t = &s->transfer;
 	struct run run;
 
+	/* What this batch brought must be written before the next one takes its buffers, room to send or not. */
+	if (s->waits && x->gather.owner == t)
+		transfer_pull(t, x->scratch, PACKET_MAX, &run, now);
 	if (!s->waits)
 		while (transfer_pull(t, x->scratch, PACKET_MAX, &run, now) && send_run(s, &run, now))
 			;
