@@ -173,12 +173,14 @@ size_t packet_ack(uint8_t *buf, size_t cap, uint16_t block)
 
 size_t packet_error(uint8_t *buf, size_t cap, uint16_t code, const char *text)
 {
+	char cut[PACKET_TEXT_MAX];
 	struct packet_writer w;
 
 	packet_write(&w, buf, cap);
 	packet_write_u16(&w, PACKET_ERROR);
 	packet_write_u16(&w, code);
-	packet_write_string(&w, text);
+	snprintf(cut, sizeof(cut), "%s", text);
+	packet_write_string(&w, cut);
 	return w.full ? 0 : w.len;
 }
 
