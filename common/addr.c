@@ -105,7 +105,7 @@ const char *addr_print(const struct addr *a, char buf[ADDR_TEXT])
 
 	addr_host(a, host);
 	/* The longest address with its scope takes 63 bytes less the brackets and the port. */
-	snprintf(buf, ADDR_TEXT, a->sa.sa_family == AF_INET6 ? "[%.54s]:%u" : "%.56s:%u", host, addr_port(a));
+	snprintf(buf, ADDR_TEXT, a->sa.sa_family == AF_INET6 ? "[%.55s]:%u" : "%.56s:%u", host, addr_port(a));
 	return buf;
 }
 
@@ -125,6 +125,8 @@ int addr_split(char *text, char **host, char **port)
 		*end = '\0';
 		return 0;
 	}
+	if (strchr(text, ']') != NULL)
+		return -1;
 	colon = strchr(text, ':');
 	if (colon == NULL || strchr(colon + 1, ':') != NULL) {
 		/* No colon, or an IPv6 address without brackets: it has no port. */
@@ -140,6 +142,15 @@ int addr_split(char *text, char **host, char **port)
 	return 0;
 }
 
+/* getaddrinfo takes any number, signs included, and keeps its low 16 bits. */
+static bool bad_port(const char *port)
+{
+	char *end;
+	long n = strtol(port, &end, 10);
+
+	return end != port && *end == '\0' && (n < 0 || n > 65535 || *port == '+' || *port == '-');
+}
+
 int addr_resolve(const char *host, const char *port, uint16_t default_port, int family, struct addr *out, int max)
 {
 	struct addrinfo hints = {
@@ -153,6 +164,8 @@ int addr_resolve(const char *host, const char *port, uint16_t default_port, int 
 	int n = 0, err;
 
 	snprintf(digits, sizeof(digits), "%u", default_port);
+	if (port != NULL && bad_port(port))
+		return EAI_SERVICE;
 	err = getaddrinfo(host, port != NULL ? port : digits, &hints, &list);
 	if (err != 0)
 		return err < 0 ? err : -err;
