@@ -79,6 +79,10 @@ void log_line(const struct log *l, enum log_level level, const char *fmt, ...)
 		return;
 	if ((size_t)n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
+	/* Callers escape what they quote with log_safe; this is for the one that forgets. */
+	for (int i = 0; i < n; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = '?';
 	line[n++] = '\n';
 	put(l, line, (size_t)n);
 }
