@@ -74,7 +74,8 @@ void loop_fd_del(struct loop *l, struct loop_fd *h)
 {
 	size_t last;
 
-	if (h->index == LOOP_UNSET)
+	/* Also a handle that was only cleared, whose index 0 is somebody else's place. */
+	if (h->index >= l->nfds || l->handles[h->index] != h)
 		return;
 	last = --l->nfds;
 	if (h->index != last) {
@@ -194,14 +195,16 @@ static void fire_timers(struct loop *l, mono_t now)
 	/* A timer that sets itself to the present again waits for the next round, or nothing else would ever run. */
 	size_t most = l->ntimers;
 
-	while (l->ntimers > 0 && most-- > 0 && l->heap[0]->key <= now) {
+	while (l->ntimers > 0 && most > 0 && l->heap[0]->key <= now) {
 		struct loop_timer *t = l->heap[0];
 
-		if (t->at > now) {
+		/* It was moved later: perhaps others are due before it. */
+		if (t->at > t->key) {
 			t->key = t->at;
 			sift_down(l, t, 0);
 			continue;
 		}
+		most--;
 		loop_timer_clear(l, t);
 		t->fire(t, now);
 	}
