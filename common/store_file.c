@@ -330,9 +330,9 @@ static int stream_finish(void *arg)
 	struct store_file *f = arg;
 	uint8_t last;
 
-	if (f->text && netascii_decode_end(&f->conv, &last) > 0)
-		return write_all(f, &last, 1);
-	return 0;
+	if (!f->text || netascii_decode_end(&f->conv, &last) == 0)
+		return 0;
+	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
 }
 
 /* The name's directory entry must reach the disk as well. Some file systems cannot do that and say EINVAL. */
