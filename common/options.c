@@ -208,6 +208,8 @@ static const char *confirm_one(enum option_id id, uint64_t value, uint64_t offer
 		terms->windowsize = (uint32_t)value;
 		return NULL;
 	case OPTION_ROLLOVER:
+		if (value != offered)
+			return "the server answered with another rollover than was asked for";
 		terms->rollover = value == 1;
 		terms->rollover_known = true;
 		return NULL;
