@@ -15,6 +15,26 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * Read-ahead for clients in lockstep, who would otherwise cost a system call for each small block: a few buffers, shared
+ * by all sources of a program. Where there are more readers than buffers nobody gets one, or each would read much and
+ * use little.
+ */
+#define STORE_AHEAD_SLOTS 8
+#define STORE_AHEAD_BYTES 32768
+
+struct store_file;
+
+struct store_ahead {
+	size_t readers;
+	struct store_ahead_slot {
+		const struct store_file *owner;
+		uint64_t off;
+		size_t len;
+		uint8_t bytes[STORE_AHEAD_BYTES];
+	} slots[STORE_AHEAD_SLOTS];
+};
+
 struct store_file {
 	int fd;
 	uint64_t size;        /* source: bytes to send at most, UINT64_MAX: until the end; sink: most bytes to accept */
@@ -25,6 +45,8 @@ struct store_file {
 	uint64_t start, end;
 	bool text, eof;
 	struct netascii conv;
+	struct store_ahead *ahead;     /* regular sources: may be NULL */
+	struct store_ahead_slot *slot; /* ours while its owner is us */
 	/* sinks with a temporary file */
 	int dir;              /* directory of temp and name, -1: none, the bytes go straight to fd */
 	char *temp;
@@ -39,6 +61,9 @@ struct store_file {
  * payload one window can hold, needed where the store can only go forward. Returns 0 or -ENOMEM (fd is then closed).
  */
 int store_file_source(struct store_file *f, struct store *store, int fd, uint64_t size, bool text, size_t keep);
+
+/* Let a source that was just made read ahead, if it is one that can. `ahead` must outlive it. */
+void store_file_ahead(struct store_file *f, struct store_ahead *ahead);
 
 /*
  * A sink straight into `fd` (a pipe, a device, standard output), which it takes over: forward only, nothing to rename.

@@ -49,6 +49,7 @@ void get_begin(const struct request *r)
 		request_refuse_open(r, err);
 		return;
 	}
+	store_file_ahead(&job->file, &s->ahead);
 	transfer_serve_get(&job->session.transfer, &store, &job->granted, &terms, &s->policy, r->now);
 	err = job_start(job, r->listener, r->datagram, r->now);
 	if (err != 0)

@@ -38,6 +38,7 @@ struct server {
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
 	struct transfer_policy policy;
+	struct store_ahead ahead;
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
 	bool stopping;
