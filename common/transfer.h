@@ -130,7 +130,8 @@ struct transfer {
 	bool blocked;         /* sender: the store said AGAIN */
 	bool gap_acked;       /* receiver: this gap has had its ACK */
 	uint8_t how;          /* enum transfer_how of the control packet that is wanted */
-	uint8_t roll_hint;    /* receiver: timeouts while block 0 was due after 65535 */
+	bool roll_seen;       /* receiver: 1 came where 0 was due after 65535, since our last timeout */
+	uint8_t roll_hint;    /* receiver: in how many intervals it did */
 	uint64_t held[TRANSFER_HELD / 64]; /* receiver: blocks past a hole, bit (block % TRANSFER_HELD) */
 	struct transfer_result result;
 };

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define ROLL_PATIENCE 4 /* a 0 that is lost five times in a row while 1 arrives each time is taken for a 1 */
+
 void recv_start(struct transfer *t)
 {
 	t->state = TRANSFER_RECV;
@@ -86,12 +88,18 @@ static void want_ack(struct transfer *t, enum transfer_how how)
 	transfer_want(t, WANT_ACK, how);
 }
 
+/* Which block the wire numbers after 65535 mean is not known before the first of them came in order, or was agreed. */
+static bool is_ambiguous(const struct transfer *t, uint64_t block)
+{
+	return block > 65536 && t->base <= 65536 && !t->terms.rollover && !t->terms.rollover_known;
+}
+
 static void keep_block(struct transfer *t, const struct packet *p, uint64_t block, mono_t now)
 {
 	struct iovec iov = {.iov_base = (void *)p->data, .iov_len = p->len};
 	int err;
 
-	if (!t->store.seekable || block - t->base >= TRANSFER_HELD || is_held(t, block))
+	if (!t->store.seekable || is_ambiguous(t, block) || block - t->base >= TRANSFER_HELD || is_held(t, block))
 		return;
 	err = p->len == 0 ? 0 : t->store.ops->write(t->store.arg, offset(t, block), &iov, 1);
 	if (err < 0) {
@@ -174,6 +182,7 @@ static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 	transfer_timed(t, now);
 	transfer_moved(t, now);
 	t->roll_hint = 0;
+	t->roll_seen = false;
 	if (t->final != 0 && t->base > t->final) {
 		complete(t, now);
 		return;
@@ -188,14 +197,20 @@ static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 }
 
 /*
- * Where nobody said which number follows 65535, a sender that goes to 1 shows itself by sending 1 while 0 is due. With
- * one block in flight that is certain. In a window, 0 may only be lost, so it takes two of our own timeouts first.
+ * Where nobody said which number follows 65535, a sender that goes to 1 shows itself while 0 is due: it sends the number
+ * `windowsize`, which a window that begins with 0 does not hold. If the file ends before that, only patience can tell
+ * it from one whose 0 was lost: 1 came again, without 0, in each of several intervals of ours.
  */
-static bool rolls_to_one(const struct transfer *t, const struct packet *p)
+static bool rolls_to_one(struct transfer *t, const struct packet *p)
 {
-	if (t->terms.rollover || t->terms.rollover_known || t->base != 65536 || p->block != 1)
+	if (t->terms.rollover || t->terms.rollover_known || t->base != 65536)
 		return false;
-	return t->terms.windowsize == 1 || t->roll_hint >= 2;
+	if (p->block == t->terms.windowsize)
+		return true;
+	if (p->block != 1)
+		return false;
+	t->roll_seen = true;
+	return t->roll_hint >= ROLL_PATIENCE;
 }
 
 void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
@@ -228,8 +243,9 @@ void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
 void recv_timeout(struct transfer *t, mono_t now)
 {
 	(void)now;
-	if (t->base == 65536)
+	if (t->roll_seen)
 		t->roll_hint++;
+	t->roll_seen = false;
 	if (!t->client && t->base == 1 && t->granted.n > 0) {
 		transfer_want(t, WANT_OACK, HOW_AGAIN);
 		return;
