@@ -76,9 +76,14 @@ static void request_arrived(struct sim_host *h, const struct sim_datagram *d, co
 	bool put = p->op == PACKET_WRQ;
 
 	if (s && s->open && !transfer_over(&s->t)) {
-		transfer_input(&s->t, p, now);
-		return;
+		if (!transfer_stale(&s->t, now)) {
+			transfer_input(&s->t, p, now);
+			return;
+		}
+		transfer_abandon(&s->t, "replaced by a new request", now);
 	}
+	if (s && s->open)
+		close_session(h, s);
 	sim_assert(h->node.sim, put == h->put, "the wrong kind of request");
 	s = open_session(h, h->next_tid++, d->from);
 	open_store(h, s, &store);
