@@ -10,6 +10,7 @@
 void send_start(struct transfer *t, mono_t now)
 {
 	(void)now;
+	t->want = WANT_NOTHING; /* what was to be repeated has just been answered */
 	t->state = TRANSFER_SEND;
 	t->base = t->next = t->high = 1;
 }
