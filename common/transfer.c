@@ -418,6 +418,13 @@ void transfer_timeout(struct transfer *t, mono_t now)
 		t->deadline = MONO_NEVER;
 		return;
 	}
+	/* Nothing is out because our own store is slow: the silence is ours. Look again, and do not hold it against the peer. */
+	if (t->state == TRANSFER_SEND && t->blocked && t->high == t->base) {
+		t->blocked = false;
+		retransmit_progress(&t->rt, now);
+		set_deadline(t, now);
+		return;
+	}
 	retransmit_expired(&t->rt);
 	if (retransmit_hopeless(&t->rt, t->proved, t->policy->give_up, t->policy->tries, now)) {
 		time_out(t, now);
@@ -432,6 +439,8 @@ void transfer_timeout(struct transfer *t, mono_t now)
 void transfer_wake(struct transfer *t, mono_t now)
 {
 	t->blocked = false;
+	if (t->state == TRANSFER_SEND && t->high == t->base)
+		set_deadline(t, now);
 	if (t->state == TRANSFER_FINISH)
 		recv_finish(t, now);
 }
