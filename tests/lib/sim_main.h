@@ -1,5 +1,5 @@
 /*
- * The front of every simulator program: runs a scenario once per seed, each in a process of its own.
+ * The front of every simulator program: runs a scenario once per seed, some seeds to a process.
  *
  *	SIM_SEED=n   only that seed, with every datagram shown
  *	SIM_RUNS=n   that many seeds, from 1 on
@@ -9,7 +9,7 @@
 
 #include "sim_net.h"
 
-/* What all runs of a program add up to; shared between the processes. */
+/* What all runs of a program add up to; shared between the processes, and wrong once a seed has failed. */
 struct sim_totals {
 	uint64_t runs;
 	uint64_t generals;        /* runs in which the sender never heard of the receiver's success */

@@ -83,7 +83,7 @@ static void scenario(struct sim *sim, struct sim_totals *totals)
 
 int main(int argc, char **argv)
 {
-	static const struct sim_scenario what = {.name = "sim_rollover", .runs = 60, .run = scenario};
+	static const struct sim_scenario what = {.name = "sim_rollover", .runs = 120, .run = scenario};
 
 	return sim_main(argc, argv, &what);
 }
