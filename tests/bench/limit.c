@@ -105,10 +105,11 @@ static int window_limit(size_t blk, uint64_t window)
 	double sec = (double)(now_ns() - began) / 1e9;
 	struct rusage ru;
 	wait4(pid, NULL, 0, &ru);
-	double used = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	double used = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
 	double bytes = (double)(turns * window * blk);
-	printf("mbs=%.2f sec=%.4f bytes=%.0f rps=%.1f scpu=%.4f us_per_turn=%.3f\n", bytes / 1e6 / sec, sec, bytes, (double)turns / sec, used,
-	    sec * 1e6 / (double)turns);
+	printf("mbs=%.2f sec=%.4f bytes=%.0f rps=%.1f scpu=%.4f us_per_turn=%.3f\n", bytes / 1e6 / sec, sec, bytes,
+	    (double)turns / sec, used, sec * 1e6 / (double)turns);
 	return 0;
 }
 

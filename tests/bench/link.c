@@ -2,12 +2,13 @@
  * A link emulator: a UDP relay with delay, jitter, loss, duplicates and a rate, both ways, reproducible by seed.
  *
  *	link [options] LISTEN SERVER [-- command...]
- *		-D us	delay each way	-J us	jitter, added to it	-l %	loss each way	-2 %	duplicates each way
- *		-r Mbit	rate each way	-S n	seed			-c cpu
+ *		-D us	delay each way		-J us	jitter, added to it
+ *		-l %	loss each way		-2 %	duplicates each way
+ *		-r Mbit	rate each way		-S n	seed	-c cpu
  *
- * With a command it relays as long as that runs and ends with its status; without, until SIGTERM. Then it prints what it
- * carried, as key=value. It follows the server's change of port: each client address has a socket of its own towards the
- * server, and each port the server answers from is shown to the client as a port of its own.
+ * With a command it relays as long as that runs and ends with its status; without, until SIGTERM. Then it prints what
+ * it carried, as key=value. It follows the server's change of port: each client address has a socket of its own towards
+ * the server, and each port the server answers from is shown to the client as a port of its own.
  */
 #include "bench.h"
 
@@ -111,8 +112,9 @@ static void carry(struct direction *d, int fd, const struct where *to, const uin
 		struct parcel *p = malloc(sizeof(*p) + len);
 		if (p == NULL)
 			die("out of memory");
-		*p = (struct parcel){.due = now + delay + (jitter > 0 ? (int64_t)(chance(d) * (double)jitter) : 0), .order = order++,
-		    .fd = fd, .to = *to, .len = len, .buf = (uint8_t *)(p + 1)};
+		int64_t late = jitter > 0 ? (int64_t)(chance(d) * (double)jitter) : 0;
+		*p = (struct parcel){.due = now + delay + late, .order = order++, .fd = fd, .to = *to, .len = len,
+		    .buf = (uint8_t *)(p + 1)};
 		memcpy(p->buf, buf, len);
 		push(p);
 	}
@@ -171,7 +173,8 @@ static void receive(unsigned i, const struct where *server)
 	static struct where from[32];
 	for (int k = 0; k < 32; k++) {
 		iov[k] = (struct iovec){room[k], sizeof(room[k])};
-		m[k].msg_hdr = (struct msghdr){.msg_name = &from[k].sa, .msg_namelen = sizeof(from[k].sa), .msg_iov = &iov[k], .msg_iovlen = 1};
+		m[k].msg_hdr = (struct msghdr){.msg_name = &from[k].sa, .msg_namelen = sizeof(from[k].sa),
+		    .msg_iov = &iov[k], .msg_iovlen = 1};
 	}
 	int n = recvmmsg(fds[i].fd, m, 32, MSG_DONTWAIT, NULL);
 	int64_t now = now_ns();

@@ -18,7 +18,7 @@
 
 DEFINE_PATTERN;
 
-enum state { IDLE, ASKED, RUNNING, DELAYED };
+enum state { IDLE, ASKED, HELD, RUNNING, DELAYED };
 
 struct client {
 	int fd;
@@ -32,12 +32,14 @@ struct client {
 	uint64_t high;      /* put: one past the highest block ever sent */
 	size_t blk;
 	unsigned win;
-	int64_t began, deadline, ack_at;
+	int64_t began, heard, deadline, ack_at;
 	struct where peer;
+	uint8_t *first;     /* HELD: the answer, not yet taken */
+	size_t first_len;
 };
 
 static struct {
-	bool put, gro, gso, plain, tsize, verbose, realtime;
+	bool put, gro, gso, plain, tsize, verbose, realtime, together;
 	struct where server;
 	unsigned clients, burst, files, first_file, win, tries;
 	uint64_t total, size;
@@ -51,9 +53,11 @@ static struct {
 static struct {
 	uint64_t started, ok, failed, bytes, resent, dup, datagrams;
 	unsigned asked;     /* requests without an answer yet */
+	unsigned held;      /* first answers that wait for everybody else's */
 	size_t blk;
 	unsigned win;       /* what the last transfer agreed on */
 	double *ms;         /* of each transfer that succeeded */
+	double gap_min, gap_max; /* ms between a block and its repeat */
 	char why[200];      /* of the first failure */
 } r;
 
@@ -181,7 +185,8 @@ static void send_data(struct client *c)
 		return;
 	if (c->next < c->high)
 		r.resent += (end < c->high ? end : c->high) - c->next;
-	int err = send_blocks(c->fd, c->connected ? NULL : &c->peer, c->file, o.size, c->blk, c->next, end - c->next, o.gso);
+	int err = send_blocks(c->fd, c->connected ? NULL : &c->peer, c->file, o.size, c->blk, c->next, end - c->next,
+	    o.gso);
 	if (err != 0 && err != -EAGAIN && err != -ECONNREFUSED)
 		die("send: %s", strerror(-err));
 	c->next = end;
@@ -217,7 +222,13 @@ static void take_data(struct client *c, const uint8_t *p, size_t len, int64_t no
 {
 	int16_t ahead = (int16_t)((uint16_t)(p[2] << 8 | p[3]) - (uint16_t)c->next);
 	if (ahead < 0) {
+		double gap = (double)(now - c->heard) / 1e6;
 		r.dup++;
+		if (r.gap_max < gap)
+			r.gap_max = gap;
+		if (r.gap_min <= 0 || r.gap_min > gap)
+			r.gap_min = gap;
+		c->heard = now;
 		if (ahead == -1 && c->state == RUNNING && c->base == c->next) {
 			send_ack(c);
 			r.resent++;
@@ -238,6 +249,7 @@ static void take_data(struct client *c, const uint8_t *p, size_t len, int64_t no
 	}
 	bool last = c->next == last_block(c);
 	c->next++;
+	c->heard = now;
 	c->tries = 0;
 	c->gap_acked = false;
 	if (!last && c->next - c->base < c->win)
@@ -284,8 +296,25 @@ static void input(struct client *c, const uint8_t *p, size_t len, const struct w
 		finish(c, why, now);
 		return;
 	}
-	if (c->state == ASKED) {
+	if (c->state == ASKED && o.together) {
+		c->state = HELD;
+		r.asked--;
+		r.held++;
 		c->peer = *from;
+		c->first_len = len;
+		c->first = malloc(len);
+		memcpy(c->first, p, len);
+		return;
+	}
+	if (c->state == HELD && from != NULL) {
+		r.dup++; /* impatient: the server repeats what waits here */
+		return;
+	}
+	if (c->state == ASKED || c->state == HELD) {
+		if (c->state == HELD)
+			r.asked++;
+		else
+			c->peer = *from;
 		c->state = RUNNING;
 		r.asked--;
 		if (p[1] == OACK) {
@@ -309,6 +338,21 @@ static void input(struct client *c, const uint8_t *p, size_t len, const struct w
 		else
 			send_ack(c);
 	}
+}
+
+/* Everybody has been answered: let go what was held, so that all run at the same time. */
+static void release(int64_t now)
+{
+	for (unsigned i = 0; i < o.clients; i++) {
+		struct client *c = &all[i];
+		if (c->state != HELD)
+			continue;
+		input(c, c->first, c->first_len, NULL, now);
+		free(c->first);
+		c->first = NULL;
+	}
+	r.held = 0;
+	o.together = false;
 }
 
 static void timed_out(struct client *c, int64_t now)
@@ -411,6 +455,8 @@ static void run_many(void)
 		/* More clients than the bound on unanswered requests lets begin at once: look at them all. */
 		if (r.started < o.clients)
 			idle = 0;
+		if (o.together && r.held > 0 && r.held + r.failed >= o.clients)
+			release(now);
 		if (now < look)
 			continue;
 		look = now + step;
@@ -423,7 +469,7 @@ static void run_many(void)
 				send_ack(c);
 				if (c->next > last_block(c))
 					finish(c, NULL, now);
-			} else if (c->state != IDLE && c->state != DELAYED && now >= c->deadline) {
+			} else if ((c->state == ASKED || c->state == RUNNING) && now >= c->deadline) {
 				timed_out(c, now);
 			}
 		}
@@ -449,7 +495,7 @@ static int transfers(int argc, char **argv)
 		die("want HOST:PORT");
 	parse_where(&o.server, argv[1]);
 	optind = 2;
-	while ((opt = getopt(argc, argv, "n:t:B:f:F:s:b:w:gGOzT:d:r:R:L:c:u:vP")) != -1) {
+	while ((opt = getopt(argc, argv, "n:t:B:f:F:s:b:w:gGOzT:d:r:R:L:c:u:vPA")) != -1) {
 		switch (opt) {
 		case 'n': o.clients = (unsigned)number(optarg); break;
 		case 't': o.total = number(optarg); break;
@@ -472,6 +518,7 @@ static int transfers(int argc, char **argv)
 		case 'u': o.prefix = optarg; break;
 		case 'v': o.verbose = true; break;
 		case 'P': o.realtime = true; break;
+		case 'A': o.together = true; break;
 		default: return 2;
 		}
 	}
@@ -489,6 +536,8 @@ static int transfers(int argc, char **argv)
 			fprintf(stderr, "no realtime priority: %s\n", strerror(errno));
 	}
 	solo = o.clients == 1 && o.delay == 0;
+	if (solo || o.total < o.clients)
+		o.together = false;
 	slot = ((o.blk < 512 ? 512 : o.blk) + 4 + 127) & ~(size_t)63;
 	room = malloc(slot * 64 < 65536 ? 65536 : slot * 64);
 	all = calloc(o.clients, sizeof(*all));
@@ -513,10 +562,11 @@ static int transfers(int argc, char **argv)
 	}
 	r.failed += o.total - r.ok - r.failed;
 	qsort(r.ms, r.ok, sizeof(*r.ms), by_value);
-	printf("mbs=%.2f rps=%.1f sec=%.4f bytes=%llu ok=%llu fail=%llu resent=%llu dup=%llu p50=%.3f p99=%.3f max=%.3f "
-	       "blk=%zu win=%u%s%s\n", (double)r.bytes / 1e6 / sec, (double)r.ok / sec, sec, (unsigned long long)r.bytes,
-	    (unsigned long long)r.ok, (unsigned long long)r.failed, (unsigned long long)r.resent, (unsigned long long)r.dup,
-	    at(0.5), at(0.99), at(1), r.blk, r.win, r.why[0] != '\0' ? " # " : "", r.why);
+	printf("mbs=%.2f rps=%.1f sec=%.4f bytes=%llu ok=%llu fail=%llu ", (double)r.bytes / 1e6 / sec, (double)r.ok / sec,
+	    sec, (unsigned long long)r.bytes, (unsigned long long)r.ok, (unsigned long long)r.failed);
+	printf("resent=%llu dup=%llu gap_min=%.2f gap_max=%.2f p50=%.3f p99=%.3f max=%.3f blk=%zu win=%u%s%s\n",
+	    (unsigned long long)r.resent, (unsigned long long)r.dup, r.gap_min, r.gap_max, at(0.5), at(0.99), at(1), r.blk,
+	    r.win, r.why[0] != '\0' ? " # " : "", r.why);
 	return r.failed != 0;
 }
 
@@ -574,7 +624,9 @@ int main(int argc, char **argv)
 	if (argc >= 3 && strcmp(argv[1], "check") == 0)
 		return check_files(argc - 2, argv + 2);
 	die("usage: load get|put HOST:PORT [-n clients] [-t transfers] [-B unanswered] [-f files] [-F first] [-s size]\n"
-	    "	[-b blksize] [-w windowsize] [-g (GRO)] [-G (no GSO)] [-O (no options)] [-z (no tsize)] [-T timeout-option]\n"
-	    "	[-d ms-per-block] [-r repeat-ms] [-R repeats] [-L limit-s] [-c cpu] [-u prefix] [-v] [-P (realtime)]\n"
+	    "	[-b blksize] [-w windowsize] [-g (GRO)] [-G (no GSO)] [-O (no options)] [-z (no tsize)]\n"
+	    "	[-T timeout-option] [-d ms-per-block] [-r repeat-ms] [-R repeats] [-L limit-s]\n"
+	    "	[-c cpu] [-u prefix] [-v] [-P (realtime)]\n"
+	    "	[-A (all wait for the last one's first answer)]\n"
 	    "load make DIR COUNT SIZE\nload check FILE...");
 }

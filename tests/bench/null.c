@@ -102,7 +102,8 @@ static void request(int listener, int ep, char *p, size_t len, const struct wher
 		else
 			known = false;
 		if (known && s->reply_len < 90) {
-			s->reply_len += (size_t)sprintf((char *)s->reply + s->reply_len, "%.20s%c%llu", at, 0, (unsigned long long)v) + 1;
+			char *end = (char *)s->reply + s->reply_len;
+			s->reply_len += (size_t)sprintf(end, "%.20s%c%llu", at, 0, (unsigned long long)v) + 1;
 			s->oack = true;
 		}
 		at = value + strlen(value) + 1;
@@ -193,7 +194,8 @@ int main(int argc, char **argv)
 		for (int i = 0; i < n; i++) {
 			struct session *s = events[i].data.ptr;
 			size_t seg;
-			ssize_t got = recv_run(s != NULL ? s->fd : listener, room, sizeof(room) - 1, s != NULL ? NULL : &from, &seg, MSG_DONTWAIT);
+			ssize_t got = recv_run(s != NULL ? s->fd : listener, room, sizeof(room) - 1, s != NULL ? NULL : &from, &seg,
+			    MSG_DONTWAIT);
 			if (got < 0 && s != NULL && errno == ECONNREFUSED)
 				end(s);
 			if (got < 4)

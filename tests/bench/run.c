@@ -8,8 +8,8 @@
  *		-o file		the server's output			-q file		the client's output (default: ours)
  *
  * Prints key=value: status wall, scpu smem (server), ccpu cmem (client), ready_ms. CPU counts every process the server
- * started, also those it does not wait for: by a control group where there is one, else by wait4() (`how`). Memory is the
- * peak of the main process (VmHWM) and of what each of its children has for itself (RssAnon), sampled.
+ * started, also those it does not wait for: by a control group where there is one, else by wait4() (`how`). Memory is
+ * the peak of the main process (VmHWM) and of what each of its children has for itself (RssAnon), sampled.
  */
 #include "bench.h"
 
@@ -97,7 +97,8 @@ static double group_cpu(void)
 
 static double rusage_cpu(const struct rusage *r)
 {
-	return (double)(r->ru_utime.tv_sec + r->ru_stime.tv_sec) + (double)(r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6;
+	return (double)(r->ru_utime.tv_sec + r->ru_stime.tv_sec) +
+	    (double)(r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6;
 }
 
 /* Every process of the server: itself, and the group or else its direct children. Calls f for each. */
