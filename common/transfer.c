@@ -112,7 +112,7 @@ void transfer_fail(struct transfer *t, uint16_t code, const char *text, mono_t n
 {
 	transfer_end(t, TRANSFER_FAILED, code, text, now);
 	if (!t->client || t->proved)
-		transfer_want(t, WANT_ERROR, false);
+		transfer_want(t, WANT_ERROR, HOW_FRESH);
 }
 
 /* The store's reason goes to the log as it is; the peer is told what it can act on. */
@@ -148,7 +148,7 @@ static void time_out(struct transfer *t, mono_t now)
 	    t->state == TRANSFER_REQUEST ? "no answer" : "the other end fell silent", now);
 	/* A peer that was there once may be deaf and not dead: it need not wait for its own timer. */
 	if (proved)
-		transfer_want(t, WANT_ERROR, false);
+		transfer_want(t, WANT_ERROR, HOW_FRESH);
 }
 
 void transfer_cancel(struct transfer *t, uint16_t code, const char *text, mono_t now)
