@@ -65,7 +65,7 @@ static void open_store(struct sim_host *h, struct sim_session *s, struct store *
 	}
 }
 
-/* ---- the server's door ------------------------------------------------------------------------------------------ */
+/* ---- the server's door ---- */
 
 static void request_arrived(struct sim_host *h, const struct sim_datagram *d, const struct packet *p, mono_t now)
 {
@@ -97,7 +97,7 @@ static void request_arrived(struct sim_host *h, const struct sim_datagram *d, co
 		transfer_serve_get(&s->t, &store, &granted, &terms, &h->policy, now);
 }
 
-/* ---- what the simulator calls ----------------------------------------------------------------------------------- */
+/* ---- what the simulator calls ---- */
 
 static void reject(struct sim_host *h, const struct sim_datagram *d)
 {
@@ -270,7 +270,11 @@ void sim_host_init(struct sim_host *h, struct sim *sim, bool client)
 		.dally_min = 1 * MONO_SEC,
 		.dally_max = 10 * MONO_SEC,
 	};
-	h->limits = (struct option_limits){.blksize = BLKSIZE_MAX, .windowsize = WINDOWSIZE_MAX, .window_bytes = UINT32_MAX};
+	h->limits = (struct option_limits){
+		.blksize = BLKSIZE_MAX,
+		.windowsize = WINDOWSIZE_MAX,
+		.window_bytes = UINT32_MAX,
+	};
 	h->request = (struct transfer_request){.name = "file", .mode = "octet"};
 	sim_add(sim, &h->node, client ? SIM_CLIENT : SIM_SERVER, &host_ops);
 }
@@ -308,7 +312,7 @@ void sim_host_free(struct sim_host *h)
 	free(h->scratch);
 }
 
-/* ---- a pair ----------------------------------------------------------------------------------------------------- */
+/* ---- a pair ---- */
 
 void sim_pair_init(struct sim_pair *p, struct sim *sim, bool put)
 {

@@ -16,10 +16,7 @@ struct sim_totals {
 	uint64_t sum[16];         /* the scenario's own */
 };
 
-/*
- * A scenario runs one seed: sim_init() has been called; sim_fail() ends it. `config` is for a description of the run that
- * is shown when it fails.
- */
+/* A scenario runs one seed: sim_init() has been called; it describes its setting, and sim_fail() ends it. */
 struct sim_scenario {
 	const char *name;                                  /* of the program */
 	unsigned runs;                                     /* seeds in `make check` */

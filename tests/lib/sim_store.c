@@ -1,4 +1,4 @@
-/* See sim_store.h. The bytes of a source never repeat with a period near a block's, so a block in the wrong place shows. */
+/* See sim_store.h. The bytes of a source do not repeat, so that a block in the wrong place shows. */
 #include "sim_store.h"
 
 #include <stdlib.h>

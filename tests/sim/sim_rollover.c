@@ -1,6 +1,6 @@
 /*
- * A foreign sender that goes from block 65535 to 1, or to 0, and says so to nobody: our receiver finds out by itself and
- * the file is right, at the block after 65535 and at every other, with datagrams lost there too.
+ * A foreign sender that goes from block 65535 to 1, or to 0, and says so to nobody: our receiver finds out by itself
+ * and the file is right, with datagrams lost there too.
  */
 #include "peer_foreign.h"
 #include "sim_host.h"
@@ -68,8 +68,8 @@ static void scenario(struct sim *sim, struct sim_totals *totals)
 	f.blksize = 8;
 	f.windowsize = windowsize;
 	set_up_lines(sim, eaten);
-	sim_describe(sim, "%s, we %s, %zu blocks, windowsize %u%s%s", habits->name, we_serve ? "serve" : "ask", size / 8 + 1,
-	    windowsize, eaten ? ", losses at the wrap" : "", host.seekable ? "" : ", forward only");
+	sim_describe(sim, "%s, we %s, %zu blocks, windowsize %u%s%s", habits->name, we_serve ? "serve" : "ask",
+	    size / 8 + 1, windowsize, eaten ? ", losses at the wrap" : "", host.seekable ? "" : ", forward only");
 	sim_host_start(&host);
 	sim_run(sim);
 	s = we_serve ? sim_host_session(&host, f.peer) : host.session;

@@ -111,7 +111,7 @@ static void setup(struct sim *sim, struct setting *set, struct sim_pair *p)
 	sim_pair_file(p, pick_size(r, set->blksize), sim->seed);
 	p->server.announce = sim_chance(r, 0.7);
 	if (sim_chance(r, 0.1))
-		p->server.limits.refuse = (unsigned)sim_between(r, 0, OPTION_BIT(OPTION_COUNT) - 1) & ~OPTION_BIT(OPTION_BLKSIZE);
+		p->server.limits.refuse = OPTION_BIT(sim_between(r, OPTION_TIMEOUT, OPTION_COUNT - 1));
 	sim->icmp = sim_chance(r, 0.5);
 	for (int side = 0; side < 2; side++)
 		pick_line(sim, &sim->line[side], set);

@@ -36,7 +36,7 @@ struct rig {
 	uint8_t scratch[PACKET_MAX + 1];
 };
 
-/* ---- setting up --------------------------------------------------------------------------------------------------- */
+/* ---- setting up ---- */
 
 static struct rig *rig_new(void)
 {
@@ -49,7 +49,11 @@ static struct rig *rig_new(void)
 		.dally_min = 1 * MONO_SEC,
 		.dally_max = 10 * MONO_SEC,
 	};
-	r->limits = (struct option_limits){.blksize = BLKSIZE_MAX, .windowsize = WINDOWSIZE_MAX, .window_bytes = UINT32_MAX};
+	r->limits = (struct option_limits){
+		.blksize = BLKSIZE_MAX,
+		.windowsize = WINDOWSIZE_MAX,
+		.window_bytes = UINT32_MAX,
+	};
 	r->request = (struct transfer_request){.name = "file", .mode = "octet"};
 	r->now = 5000 * MONO_SEC;
 	r->gather = &r->own_gather;
@@ -150,7 +154,7 @@ static void done(struct rig *r)
 	free(r);
 }
 
-/* ---- what it says --------------------------------------------------------------------------------------------------- */
+/* ---- what it says ---- */
 
 static void note(struct rig *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -232,7 +236,7 @@ static const char *say(struct rig *r)
 
 #define says(r, text) ck_assert_str_eq(say(r), text)
 
-/* ---- what it hears -------------------------------------------------------------------------------------------------- */
+/* ---- what it hears ---- */
 
 static void hear(struct rig *r, const void *bytes, size_t len)
 {
@@ -396,7 +400,7 @@ static struct rig *receiving(size_t size, const char *asked)
 	return r;
 }
 
-/* ---- the server sends: beginning ------------------------------------------------------------------------------------ */
+/* ---- the server sends: beginning ---- */
 
 START_TEST(read_without_options_begins_with_data_1)
 {
@@ -523,7 +527,7 @@ START_TEST(unproven_peer_is_not_proved_by_asking_again)
 }
 END_TEST
 
-/* ---- the server sends: blocks ----------------------------------------------------------------------------------- */
+/* ---- the server sends: blocks ---- */
 
 START_TEST(every_size_ends_with_a_short_block)
 {
@@ -680,7 +684,7 @@ START_TEST(sender_counts_what_it_sends_again)
 }
 END_TEST
 
-/* ---- the server sends: ACKs ------------------------------------------------------------------------------------- */
+/* ---- the server sends: ACKs ---- */
 
 /* RFC 1123 section 4.2.3.1: the Sorcerer's Apprentice. */
 START_TEST(duplicate_ack_never_causes_data)
@@ -895,7 +899,7 @@ START_TEST(timeout_before_the_deadline_does_nothing)
 }
 END_TEST
 
-/* ---- time ----------------------------------------------------------------------------------------------------------- */
+/* ---- time ---- */
 
 START_TEST(interval_before_any_sample_is_one_second_or_what_the_policy_says)
 {
@@ -1161,7 +1165,7 @@ START_TEST(only_progress_re_arms_the_senders_timer)
 }
 END_TEST
 
-/* ---- block numbers -------------------------------------------------------------------------------------------------- */
+/* ---- block numbers ---- */
 
 /* Brings a sender with blocks of 8 and windows of 64 to where `block` is the first it has not sent. */
 static struct rig *sending_from(uint64_t block, size_t size, const char *asked)
@@ -1388,7 +1392,7 @@ START_TEST(lost_block_0_is_not_taken_for_a_rollover_to_1)
 }
 END_TEST
 
-/* ---- the server receives -------------------------------------------------------------------------------------------- */
+/* ---- the server receives ---- */
 
 START_TEST(write_without_options_begins_with_ack_0)
 {
@@ -1887,7 +1891,7 @@ START_TEST(transfer_that_is_freed_leaves_nothing_in_the_batch)
 }
 END_TEST
 
-/* ---- the end of an upload ------------------------------------------------------------------------------------------- */
+/* ---- the end of an upload ---- */
 
 START_TEST(file_is_finished_before_the_last_ack_can_be_pulled)
 {
@@ -2000,7 +2004,7 @@ START_TEST(unreachable_while_dallying_is_still_success)
 }
 END_TEST
 
-/* ---- errors --------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 /* EDK2 and others ask only to learn the size. */
 START_TEST(error_after_the_oack_is_a_probe)
@@ -2194,7 +2198,7 @@ START_TEST(error_is_not_counted_as_something_sent_again)
 }
 END_TEST
 
-/* ---- a store that asks for patience ----------------------------------------------------------------------------------- */
+/* ---- a store that asks for patience ---- */
 
 START_TEST(reader_waits_for_its_store_and_goes_on_when_woken)
 {
@@ -2344,7 +2348,7 @@ START_TEST(error_while_the_store_finishes_undoes_the_upload)
 }
 END_TEST
 
-/* ---- ending from our side ------------------------------------------------------------------------------------------- */
+/* ---- ending from our side ---- */
 
 START_TEST(cancel_tells_the_peer_once)
 {
@@ -2489,7 +2493,7 @@ START_TEST(transfer_is_stale_after_a_second_without_progress)
 }
 END_TEST
 
-/* ---- the client ------------------------------------------------------------------------------------------------------- */
+/* ---- the client ---- */
 
 START_TEST(request_is_byte_exact)
 {
