@@ -42,6 +42,12 @@ void retransmit_progress(struct retransmit *r, mono_t now)
 	r->progress = now;
 }
 
+void retransmit_relax(struct retransmit *r)
+{
+	if (r->tries == 0 && r->srtt > 0 && r->shift > 0)
+		r->shift--;
+}
+
 void retransmit_expired(struct retransmit *r)
 {
 	r->tries++;

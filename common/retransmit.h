@@ -40,6 +40,12 @@ void retransmit_sample(struct retransmit *r, mono_t rtt);
 /* Something moved: the tries start over. Back-off stays until the next sample, or a longer round trip is never learnt. */
 void retransmit_progress(struct retransmit *r, mono_t now);
 
+/*
+ * An answer that cannot be timed, but came without a timeout before it: takes back one step of back-off. A window that
+ * loses blocks restarts so often that samples are rare, and the interval would stay at its longest for the whole file.
+ */
+void retransmit_relax(struct retransmit *r);
+
 /* A timeout passed in silence: count it and back off. */
 void retransmit_expired(struct retransmit *r);
 

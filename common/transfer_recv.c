@@ -259,5 +259,7 @@ void dally_packet(struct transfer *t, const struct packet *p, mono_t now)
 	if (p->op != PACKET_DATA || p->block != transfer_wire(t, t->final))
 		return;
 	transfer_want(t, WANT_ACK, HOW_AGAIN);
-	t->deadline = now + dally_time(t);
+	/* A peer that never believes us is not waited for for ever. */
+	if (now - t->result.ended < t->policy->give_up)
+		t->deadline = now + dally_time(t);
 }

@@ -47,6 +47,7 @@ void send_packet(struct transfer *t, const struct packet *p, mono_t now)
 	t->base += ahead;
 	if (t->timed_at != MONO_NEVER && t->base > t->timed)
 		transfer_timed(t, now);
+	retransmit_relax(&t->rt);
 	transfer_moved(t, now);
 	if (t->next < t->base)
 		t->next = t->base;

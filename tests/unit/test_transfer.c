@@ -998,6 +998,28 @@ START_TEST(answer_to_a_repeated_block_is_no_sample_and_back_off_stays)
 }
 END_TEST
 
+/* Restarts leave nothing to time; the interval must come down all the same, or one bad moment slows the whole file. */
+START_TEST(answers_without_timeouts_take_back_off_down_step_by_step)
+{
+	struct rig *r = sending(8 * 400, "blksize=8 windowsize=4", 10 * MONO_MS);
+	mono_t interval = transfer_deadline(&r->t) - r->now;
+
+	wait_for_deadline(r);
+	say(r);
+	wait_for_deadline(r);
+	say(r);
+	ck_assert_int_ge(transfer_deadline(&r->t) - r->now, 4 * interval);
+	for (unsigned block = 2; block <= 8; block += 2) {
+		/* Inside the window, each more than a round trip after the last: each one restarts. */
+		pass(r, 12 * MONO_MS);
+		hear_ack(r, block);
+		say(r);
+	}
+	ck_assert_int_le(transfer_deadline(&r->t) - r->now, interval + 20 * MONO_MS);
+	done(r);
+}
+END_TEST
+
 START_TEST(repeated_oack_is_no_sample)
 {
 	struct rig *r = serving_get(2000, "blksize=8");
@@ -1974,6 +1996,29 @@ START_TEST(dally_lasts_three_intervals_within_its_bounds)
 }
 END_TEST
 
+START_TEST(dally_ends_although_the_last_block_never_stops_coming)
+{
+	struct rig *r = receiving(2, "blksize=8");
+	mono_t from;
+
+	pass(r, MONO_MS);
+	hear_block(r, 1);
+	says(r, "ACK 1");
+	from = r->now;
+	for (unsigned i = 0; i < 100 && !transfer_over(&r->t); i++) {
+		pass(r, 900 * MONO_MS);
+		if (transfer_over(&r->t))
+			break;
+		hear_block(r, 1);
+		says(r, "ACK 1");
+	}
+	ck_assert(transfer_over(&r->t));
+	ck_assert_int_ge(r->now - from, r->policy.give_up);
+	ck_assert_int_le(r->now - from, r->policy.give_up + 3 * MONO_SEC);
+	done(r);
+}
+END_TEST
+
 START_TEST(error_while_dallying_is_still_success)
 {
 	struct rig *r = receiving(20, "blksize=8 windowsize=4");
@@ -2877,7 +2922,7 @@ UNIT_MAIN("transfer",
 	interval_before_any_sample_is_one_second_or_what_the_policy_says,
 	interval_doubles_until_four_seconds_without_a_sample, interval_follows_the_round_trip,
 	interval_stays_above_a_peer_that_varies, answer_to_a_repeated_block_is_no_sample_and_back_off_stays,
-	repeated_oack_is_no_sample, round_trip_that_outlasts_the_interval_is_learnt,
+	answers_without_timeouts_take_back_off_down_step_by_step, repeated_oack_is_no_sample, round_trip_that_outlasts_the_interval_is_learnt,
 	agreed_timeout_is_the_interval_without_back_off_or_estimate, proven_peer_is_given_up_30_s_after_the_last_progress,
 	progress_starts_the_patience_over, long_agreed_timeout_gets_four_intervals, only_progress_re_arms_the_senders_timer,
 	sender_goes_from_65535_to_0, sender_goes_from_65535_to_1_where_agreed, sender_passes_the_wrap_many_times,
@@ -2901,6 +2946,7 @@ UNIT_MAIN("transfer",
 	transfer_that_is_freed_leaves_nothing_in_the_batch,
 	file_is_finished_before_the_last_ack_can_be_pulled, lost_last_ack_is_repeated_for_a_repeated_last_block,
 	dallying_receiver_hears_nothing_but_the_last_block, dally_lasts_three_intervals_within_its_bounds,
+	dally_ends_although_the_last_block_never_stops_coming,
 	error_while_dallying_is_still_success, unreachable_while_dallying_is_still_success,
 	error_after_the_oack_is_a_probe, error_after_ack_0_is_no_probe, error_to_a_write_is_no_probe,
 	error_ends_every_state_and_is_never_answered, peers_words_are_kept_and_cut, failed_read_is_told_without_details,
