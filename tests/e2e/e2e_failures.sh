@@ -1,0 +1,132 @@
+#!/bin/sh
+# What our client does when things go wrong: its exit status, one line on standard error, the old file as it was, and
+# nothing left behind.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+mkdir "$tmp/root" "$tmp/here"
+chmod 777 "$tmp/root"
+bytes 100000 "$tmp/root/file"
+bytes 0 "$tmp/root/empty"
+chmod 666 "$tmp/root/file"
+start_tftpd server "$tmp/root"
+url=tftp://127.0.0.1:$port
+
+# fails STATUS NAME ARGUMENTS...: run in $tmp/here, which holds a file "old"
+fails() {
+	wanted=$1 name=$2
+	shift 2
+	echo old >"$tmp/here/old"
+	(cd "$tmp/here" && timeout 40 "$tftp" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null)
+	status=$?
+	if [ $status -ne "$wanted" ]; then
+		not_ok "$name: exit status $status and not $wanted ($(cat "$tmp/err"))"
+	elif [ "$wanted" -ne 64 ] && [ "$(wc -l <"$tmp/err")" -ne 1 ]; then
+		not_ok "$name: not one line on standard error: $(cat "$tmp/err")"
+	elif [ ! -s "$tmp/err" ]; then
+		not_ok "$name: no word on standard error"
+	elif [ -s "$tmp/out" ]; then
+		not_ok "$name: something on standard output: $(cat "$tmp/out")"
+	elif [ "$(ls -A "$tmp/here")" != old ]; then
+		not_ok "$name: left behind: $(ls -A "$tmp/here" | tr '\n' ' ')"
+	elif [ "$(cat "$tmp/here/old")" != old ]; then
+		not_ok "$name: the old file was changed"
+	else
+		ok "$name"
+	fi
+}
+
+fails 68 "a file that is not there" get "$url/nothing" new
+fails 68 "a file that is not there keeps the old one" get "$url/nothing" old
+fails 69 "a name that climbs out" get "$url/../x" old
+fails 69 "an upload to a server that takes none" put old "$url/new"
+fails 26 "a local file that is not there" put nothing "$url/new"
+fails 26 "a local directory" put . "$url/new"
+fails 23 "a local directory that is not there" get "$url/file" no/such/file
+fails 6 "a host that is not there" get tftp://host.invalid/file old
+fails 64 "no arguments"
+fails 64 "an unknown verb" fetch "$url/file"
+fails 64 "an unknown option" get --no-such-option "$url/file" old
+fails 64 "an unknown scheme" get http://127.0.0.1/file old
+fails 64 "a URL without a host" get tftp:///file old
+fails 64 "a URL without a path" get tftp://127.0.0.1 old
+fails 64 "a port that is none" get tftp://127.0.0.1:99999/file old
+fails 64 "a port that is a word nobody knows" get tftp://127.0.0.1:nowhere/file old
+fails 64 "port 0" get tftp://127.0.0.1:0/file old
+fails 64 "a block size too small" get --blksize 7 "$url/file" old
+fails 64 "a block size too large" get --blksize 65465 "$url/file" old
+fails 64 "a block size that is no number" get --blksize many "$url/file" old
+fails 64 "a window of nothing" get --windowsize 0 "$url/file" old
+fails 64 "an unknown mode" get --mode mail "$url/file" old
+fails 64 "a timeout of nothing" get --timeout 0 "$url/file" old
+fails 64 "a put without a URL" put old
+free_port
+fails 7 "nobody listens there" get "tftp://127.0.0.1:$port/file" old
+fails 7 "nobody listens there, upload" put old "tftp://127.0.0.1:$port/file"
+
+# Only root is let through everywhere.
+if [ "$(id -u)" -ne 0 ]; then
+	mkdir "$tmp/here/closed"
+	chmod 555 "$tmp/here/closed"
+	(cd "$tmp/here" && "$tftp" get "$url/file" closed/new 2>"$tmp/err")
+	check "a directory that must not be written to" test $? = 23
+	rmdir "$tmp/here/closed"
+	echo x >"$tmp/here/secret"
+	chmod 0 "$tmp/here/secret"
+	(cd "$tmp/here" && "$tftp" put secret "$url/new" 2>"$tmp/err")
+	check "a file that must not be read" test $? = 26
+	rm -f "$tmp/here/secret"
+else
+	skip "a directory and a file without permission: root may do anything"
+fi
+
+# A disk that is full: 64 KB for a file of 100,000 bytes.
+mkdir "$tmp/small"
+if mount -t tmpfs -o size=64k tmpfs "$tmp/small" 2>/dev/null; then
+	echo old >"$tmp/small/old"
+	(cd "$tmp/small" && timeout 40 "$tftp" get "$url/file" old 2>"$tmp/err")
+	status=$?
+	check "a full disk is a local write error (exit status $status)" test $status = 23
+	check "a full disk is one line" test "$(wc -l <"$tmp/err")" -eq 1
+	check "a full disk leaves nothing" test "$(ls -A "$tmp/small")" = old
+	check "a full disk keeps the old file" test "$(cat "$tmp/small/old")" = old
+	umount "$tmp/small"
+else
+	skip "a full disk: no file system can be mounted here"
+fi
+"$tftp" get "$url/file" - 2>"$tmp/err" >/dev/full
+check "a full standard output is a local write error" test $? = 23
+
+# A pipe whose reader goes away must not end it by a signal without a word.
+{ "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
+check "a reader that goes away is a local write error" test "$(cat "$tmp/status")" = 23
+
+# Interrupted: a server that never answers keeps it waiting.
+free_port
+perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in($ARGV[0], INADDR_LOOPBACK)) || die; sleep 300' \
+    "$port" &
+silent=$!
+pids="$pids $silent"
+eventually taken "$port"
+# waits: the request has arrived there, and nobody reads it
+waits() { awk -v port=":$(printf %04X "$port")" '$2 ~ port "$" { split($5, q, ":"); found = q[2] != "00000000" }
+	END { exit !found }' /proc/net/udp; }
+for signal in INT TERM; do
+	echo old >"$tmp/here/old"
+	# In a shell without job control, background processes ignore SIGINT; perl takes that back.
+	(cd "$tmp/here" && exec perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$tftp" get "tftp://127.0.0.1:$port/x" old) \
+	    >"$tmp/out" 2>"$tmp/err" &
+	client=$!
+	eventually waits
+	sleep 0.2
+	kill -$signal $client
+	wait $client
+	status=$?
+	case $signal in
+	INT) check "^C is exit status 130 (it was $status)" test $status = 130 ;;
+	TERM) check "SIGTERM ends it with a failure (it was $status)" test $status -gt 0 ;;
+	esac
+	check "SIG$signal leaves nothing" test "$(ls -A "$tmp/here")" = old
+	check "SIG$signal keeps the old file" test "$(cat "$tmp/here/old")" = old
+done
+stop $silent
+exit $failed

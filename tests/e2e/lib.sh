@@ -1,0 +1,196 @@
+# shellcheck shell=sh disable=SC2034
+# Shared by the e2e_*.sh scripts, which source it: where the programs are, servers on free ports, verdicts, and the
+# cleaning up. Each script gets BUILD as its first argument.
+set -u
+export LC_ALL=C
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$top" || exit 1
+case ${1:-build} in
+/*) build=$1 ;;
+*) build=$top/${1:-build} ;;
+esac
+peers=$top/build/peers
+tftpd=$build/tftpd
+tftp=$build/tftp
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/tftp-e2e.XXXXXX") || exit 1
+chmod 755 "$tmp"
+pids=
+failed=0
+
+# Background processes and files go however the script ends.
+clean_up() {
+	trap - EXIT INT TERM
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null
+	done
+	for mount in $(awk -v d="$tmp/" 'index($2, d) == 1 { print $2 }' /proc/mounts); do
+		umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
+	done
+	rm -rf "$tmp"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+
+ok() { echo "ok $*"; }
+skip() { echo "skip $*"; }
+not_ok() {
+	echo "not ok $*"
+	failed=1
+}
+
+# check NAME COMMAND...: ok if the command succeeds.
+check() {
+	name=$1
+	shift
+	if "$@"; then ok "$name"; else not_ok "$name ($*)"; fi
+}
+
+# same NAME WANTED GOT: both files hold the same bytes.
+same() {
+	if [ ! -e "$3" ]; then
+		not_ok "$1: there is no file"
+	elif cmp -s "$2" "$3"; then
+		ok "$1"
+	else
+		not_ok "$1: $(cmp "$2" "$3" 2>&1 | sed "s|$tmp/||g"), $(stat -c %s "$2") bytes and $(stat -c %s "$3")"
+	fi
+	rm -f "$3"
+}
+
+# eventually COMMAND...: true as soon as the command is, false after 15 s.
+eventually() {
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -ge 300 ] && return 1
+		sleep 0.05
+	done
+}
+
+# taken PORT: some UDP socket is bound to it.
+taken() {
+	grep -q ":$(printf %04X "$1") " /proc/net/udp /proc/net/udp6 2>/dev/null
+}
+
+# free_port: sets $port to one that nobody uses, below the range from which the kernel hands them out.
+free_port() {
+	while :; do
+		port=$(od -An -N2 -tu2 /dev/urandom)
+		port=$((10000 + port % 20000))
+		taken $port || return 0
+	done
+}
+
+# listening PID PORT: the server is up, or has ended.
+up_or_gone() {
+	taken "$2" || ! kill -0 "$1" 2>/dev/null
+}
+
+# start NAME COMMAND...: a server in the background that will listen on $port; its output goes to $tmp/NAME.log.
+# Sets $pid. False if it ends instead.
+start() {
+	name=$1
+	shift
+	patience=600 "$@" >"$tmp/$name.log" 2>&1 </dev/null &
+	pid=$!
+	pids="$pids $pid"
+	eventually up_or_gone $pid "$port" && kill -0 $pid 2>/dev/null && taken "$port"
+}
+
+# stop PID
+stop() {
+	kill "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# start_tftpd NAME ARGUMENTS...: our server on 127.0.0.1, and on ::1 where there is one. Sets $port, $pid and $log; a
+# failure ends the script.
+start_tftpd() {
+	server=$1
+	shift
+	log=$tmp/$server.log
+	for attempt in 1 2 3; do
+		free_port
+		if has_v6; then
+			start "$server" "$tftpd" --address "127.0.0.1:$port" --address "[::1]:$port" "$@"
+		else
+			start "$server" "$tftpd" --address "127.0.0.1:$port" "$@"
+		fi && eventually test -s "$log" && return 0
+	done
+	not_ok "the server starts ($attempt tries): $(cat "$log")"
+	exit 1
+}
+
+has_v6() {
+	[ -e /proc/net/if_inet6 ] && grep -q '^0*1 .* lo$' /proc/net/if_inet6
+}
+
+# peer PACKAGE/PATH ARGUMENTS...: one of the programs that tests/setup.sh unpacked, with its libraries.
+peer() {
+	program=$peers/$1
+	libs=$(find "$peers/${1%%/*}" -type d -path '*/lib/*-linux-gnu' | paste -s -d: -)
+	shift
+	LD_LIBRARY_PATH=$libs timeout "${patience:-60}" "$program" "$@"
+}
+has_peer() {
+	[ -x "$peers/$1" ]
+}
+
+# bytes N FILE: N bytes that do not compress, repeat or end in anything special.
+bytes() {
+	head -c "$1" /dev/urandom >"$2"
+}
+
+# log_lines TEXT: how many lines of the server's log hold it.
+log_lines() {
+	grep -cF -- "$1" "$log"
+}
+
+# netascii <IN >OUT: as it goes on the wire (RFC 764).
+to_netascii() {
+	perl -0777 -pe 's/\r/\r\0/g; s/\n/\r\n/g'
+}
+from_netascii() {
+	perl -0777 -pe 's/\r(\n|\0)/$1 eq "\n" ? "\n" : "\r"/ge'
+}
+
+# make_files DIR: the sizes that matter, and texts whose line ends lie at block borders.
+sizes="0 1 511 512 513 1048576"
+make_files() {
+	for size in $sizes; do
+		bytes "$size" "$1/f$size"
+	done
+	bytes 33600001 "$1/fwrap" # 65,626 blocks of 512
+	perl -e '
+		sub text { my ($name, $text) = @_; open(my $f, ">", "$ARGV[0]/$name") or die; binmode $f; print $f $text; }
+		text("t-lf", join("", map { "line $_\n" } 1 .. 500));
+		text("t-border", ("x" x 511) . "\n" . ("y" x 509) . "\r" . ("z" x 512) . "\n\n\r\n");
+		text("t-even", ("x" x 510) . "\n");
+		text("t-cr", join("", map { "a\rb\r\nc\n" } 1 .. 300));
+		text("t-end", ("x" x 600) . "\r");
+	' "$1"
+	chmod 666 "$1"/*
+}
+texts="t-lf t-border t-even t-cr t-end"
+
+# together COMMAND...: run each function at the same time (there are two cores), print what they said one after the other.
+together() {
+	jobs=
+	for job; do
+		(
+			pids=
+			trap 'for pid in $pids; do kill "$pid" 2>/dev/null; done' EXIT
+			trap 'exit 1' INT TERM
+			"$job" >"$tmp/job.$job" 2>&1
+		) &
+		jobs="$jobs $!"
+		pids="$pids $!"
+	done
+	for job in $jobs; do
+		wait "$job"
+	done
+	for job; do
+		cat "$tmp/job.$job"
+		grep -q '^not ok ' "$tmp/job.$job" && failed=1
+	done
+}
