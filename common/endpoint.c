@@ -285,13 +285,21 @@ void endpoint_close(struct endpoint *e)
 	udp_close(&e->udp);
 }
 
+static bool is_icmp(int err)
+{
+	return err == -ECONNREFUSED || err == -EHOSTUNREACH || err == -ENETUNREACH;
+}
+
 void endpoint_say(struct endpoint *e, const struct udp_datagram *d, uint16_t code, const char *text)
 {
 	uint8_t buf[PACKET_HEADER + PACKET_TEXT_MAX];
 	size_t len = packet_error(buf, sizeof(buf), code, text);
 
-	if (len > 0)
-		udp_send(&e->udp, &d->from, &d->to, d->ifindex, buf, len, len);
+	if (len == 0)
+		return;
+	/* An ICMP error about somebody else's datagram on this socket is reported here, once, in place of sending. */
+	for (int tries = 0, n = -ECONNREFUSED; tries < 4 && is_icmp(n); tries++)
+		n = udp_send(&e->udp, &d->from, &d->to, d->ifindex, buf, len, len);
 }
 
 void endpoint_reject(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault, int op,
