@@ -423,6 +423,9 @@ static int try_addresses(struct client *c)
 	struct addr addrs[ADDRESSES];
 	int n = addr_resolve(c->job->host, c->job->port, 69, AF_UNSPEC, addrs, ADDRESSES);
 
+	if (n == EAI_SERVICE || (n > 0 && addr_port(&addrs[0]) == 0))
+		return say(c->out, CLIENT_USAGE, "\"%s\" is no port: it takes 1 to 65535 or the name of a service",
+		    show(c->job->port).text);
 	if (n < 0)
 		return say(c->out, CLIENT_HOST, "cannot find the host \"%s\": %s", show(c->job->host).text, gai_strerror(n));
 	for (int i = 0; i < n; i++) {
