@@ -1,6 +1,7 @@
 /* The command line. One table says what each option is called, what it takes, what it does, and how that is done. */
 #include "config.h"
 
+#include "addr.h"
 #include "options.h"
 #include "udp.h"
 
@@ -31,6 +32,10 @@ static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 
 static const char *set_address(struct config *c, const char *value)
 {
+	char copy[CONFIG_ERROR_MAX], *host, *port;
+
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", value) >= sizeof(copy) || addr_split(copy, &host, &port) != 0)
+		return "is not [ADDR][:PORT]";
 	if (c->naddresses == CONFIG_ADDRESSES)
 		return "too many addresses";
 	c->addresses[c->naddresses++] = value;
@@ -227,7 +232,7 @@ int config_parse(struct config *c, int argc, char **argv, char error[CONFIG_ERRO
 		}
 		wrong = e->apply(c, optarg);
 		if (wrong != NULL) {
-			snprintf(error, CONFIG_ERROR_MAX, "--%s \"%s\": %s", e->name, optarg ? optarg : "", wrong);
+			snprintf(error, CONFIG_ERROR_MAX, "--%s \"%.128s\": %s", e->name, optarg ? optarg : "", wrong);
 			return EX_USAGE;
 		}
 	}
