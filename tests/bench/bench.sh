@@ -60,11 +60,11 @@ last=$(($(nproc) - 1))
 # ---- the programs ------------------------------------------------------------------------------------------------
 
 lib=$(find "$peers" -type d -path '*lib/*-linux-*' -prune 2>/dev/null | tr '\n' ':')
-peer() { # PATH NAME: the unpacked program, or the one of that name that is installed
-	if [ -x "$peers/$1" ]; then
-		echo "env LD_LIBRARY_PATH=$lib $peers/$1"
+peer() { # PACKAGE PATH: the unpacked program, or the one of that name that is installed
+	if [ -x "$peers/$1/$2" ]; then
+		echo "env LD_LIBRARY_PATH=$lib $peers/$1/$2"
 	else
-		PATH=$PATH:/usr/sbin:/sbin command -v "$2"
+		PATH=$PATH:/usr/sbin:/sbin command -v "${2##*/}"
 	fi
 }
 
@@ -75,12 +75,12 @@ server() { # NAME DIR: sets cmd and port; fails if there is no such program
 	nosync) cmd="$build/tftpd --address 127.0.0.1:$port --create --no-sync $2"
 		"$build/tftpd" --help 2>&1 | grep -q -e --no-sync ;;
 	null) cmd="$bin/null 127.0.0.1:$port" ;;
-	hpa) cmd=$(peer usr/sbin/in.tftpd in.tftpd) &&
+	hpa) cmd=$(peer tftpd-hpa usr/sbin/in.tftpd) &&
 		cmd="$cmd -L --address 127.0.0.1:$port --user $(id -un) --create --secure $2" ;;
-	atftpd) cmd=$(peer usr/sbin/atftpd atftpd) &&
+	atftpd) cmd=$(peer atftpd usr/sbin/atftpd) &&
 		cmd="$cmd --daemon --no-fork --user $(id -un) --group $(id -gn) --maxthread 5000" &&
 		cmd="$cmd --port $port --bind-address 127.0.0.1 $2" ;;
-	dnsmasq) port=69 && cmd=$(peer usr/sbin/dnsmasq dnsmasq) &&
+	dnsmasq) port=69 && cmd=$(peer dnsmasq-base usr/sbin/dnsmasq) &&
 		cmd="$cmd --no-daemon --conf-file=/dev/null --port=0 --user=$(id -un) --enable-tftp=lo --tftp-root=$2" &&
 		cmd="$cmd --tftp-max=5000 --edns-packet-max=65535" ;; # without the last, blocks end at about 1500
 	*) return 1 ;;
@@ -93,13 +93,13 @@ client() { # NAME PORT FILE OUT BLKSIZE WINDOW: sets cmd; fails if it cannot do 
 		[ "$5" -eq 0 ] || cmd="$build/tftp --blksize $5 --windowsize $6 get tftp://127.0.0.1:$2/$3 $4" ;;
 	curl) [ "$6" -eq 1 ] && cmd=$(command -v curl) && cmd="$cmd -s -o $4 tftp://127.0.0.1:$2/$3" || return 1
 		[ "$5" -eq 0 ] || cmd="$cmd --tftp-blksize $5" ;;
-	hpa) [ "$6" -eq 1 ] && [ "$5" -le 512 ] && cmd=$(peer usr/bin/tftp tftp) || return 1
+	hpa) [ "$6" -eq 1 ] && [ "$5" -le 512 ] && cmd=$(peer tftp-hpa usr/bin/tftp) || return 1
 		cmd="$cmd -m binary 127.0.0.1 $2 -c get $3 $4" ;;
-	atftp) cmd=$(peer usr/bin/atftp atftp) || return 1
+	atftp) cmd=$(peer atftp usr/bin/atftp) || return 1
 		cmd="$cmd -g -r $3 -l $4 127.0.0.1 $2"
 		[ "$5" -eq 0 ] || cmd="$cmd --option @blksize_$5"
 		[ "$6" -eq 1 ] || cmd="$cmd --option @windowsize_$6" ;;
-	busybox) [ "$6" -eq 1 ] && cmd=$(peer bin/busybox busybox) || return 1
+	busybox) [ "$6" -eq 1 ] && cmd=$(peer busybox-static bin/busybox) || return 1
 		[ "$5" -eq 0 ] && set -- "$1" "$2" "$3" "$4" 512 1
 		cmd="$cmd tftp -g -b $5 -r $3 -l $4 127.0.0.1 $2" ;;
 	*) return 1 ;;
