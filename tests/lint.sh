@@ -104,7 +104,10 @@ climbing() {
 				case "$header" in
 				*/*) echo "$file includes $header" ;;
 				transfer_int.h) echo "$file includes $header, which is for the transfer files alone" ;;
-				*) [ -e "$program/$header" ] || [ -e "common/$header" ] || echo "$file includes $header" ;;
+				*)
+					[ -e "$program/$header" ] || [ -e "common/$header" ] ||
+						echo "$file includes $header"
+					;;
 				esac
 			done
 		done

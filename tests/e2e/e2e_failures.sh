@@ -102,8 +102,9 @@ check "a reader that goes away is a local write error" test "$(cat "$tmp/status"
 
 # Interrupted: a server that never answers keeps it waiting.
 free_port
-perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in($ARGV[0], INADDR_LOOPBACK)) || die; sleep 300' \
-    "$port" &
+perl -MSocket -e '
+	socket(S, PF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in($ARGV[0], INADDR_LOOPBACK)) or die;
+	sleep 300' "$port" &
 silent=$!
 pids="$pids $silent"
 eventually taken "$port"
@@ -113,8 +114,10 @@ waits() { awk -v port=":$(printf %04X "$port")" '$2 ~ port "$" { split($5, q, ":
 for signal in INT TERM; do
 	echo old >"$tmp/here/old"
 	# In a shell without job control, background processes ignore SIGINT; perl takes that back.
-	(cd "$tmp/here" && exec perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$tftp" get "tftp://127.0.0.1:$port/x" old) \
-	    >"$tmp/out" 2>"$tmp/err" &
+	(
+		cd "$tmp/here" || exit
+		exec perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$tftp" get "tftp://127.0.0.1:$port/x" old
+	) >"$tmp/out" 2>"$tmp/err" &
 	client=$!
 	eventually waits
 	sleep 0.2

@@ -35,6 +35,10 @@ all_sizes() {
 over_v4() {
 	side=IPv4 url=tftp://127.0.0.1:$port
 	all_sizes
+}
+
+past_the_wrap() {
+	side=wrap url=tftp://127.0.0.1:$port
 	round "in 65,626 blocks" wrap --blksize 512
 	round "in 65,626 blocks, one at a time" wrap --blksize 512 --windowsize 1
 	round "in 75,001 blocks of 8" 600003 --blksize 8
@@ -48,16 +52,21 @@ over_v6() {
 	fi
 	side=IPv6 url="tftp://[::1]:$port"
 	all_sizes
+}
+
+many_options() {
+	side=options url=tftp://127.0.0.1:$port
 	for blksize in 8 9 511 513 1468 8192 65464; do
 		for windowsize in 1 2 7 64 32767; do
-			round "with blksize $blksize and windowsize $windowsize" 513 --blksize $blksize --windowsize $windowsize
+			round "with blksize $blksize and windowsize $windowsize" 513 \
+			    --blksize $blksize --windowsize $windowsize
 		done
 		round "with blksize $blksize" 1048576 --blksize $blksize
 	done
 	round "with a timeout" 1048576 --timeout 3
 }
 
-together over_v4 over_v6
+together over_v4 over_v6 past_the_wrap many_options
 
 url=tftp://127.0.0.1:$port
 "$tftp" get "$url/f1048576" - >"$tmp/get/out"

@@ -22,7 +22,8 @@ against() {
 		timeout 60 "$tftp" put "$root/f$size" "$url/put-$size"
 		whole "we put $size bytes to $name" "$root/f$size" "$root/put-$size"
 	done
-	for options in "--blksize 8" "--blksize 512" "--blksize 1468" "--blksize 65464" "--timeout 2" "--windowsize 8"; do
+	for options in "--blksize 8" "--blksize 512" "--blksize 1468" "--blksize 65464" "--timeout 2" \
+	    "--windowsize 8"; do
 		[ "$options" = "--blksize 8" ] && size=513 || size=1048576
 		# shellcheck disable=SC2086 # a list of words
 		timeout 60 "$tftp" get $options "$url/f$size" "$here/got"

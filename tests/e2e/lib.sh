@@ -162,7 +162,12 @@ make_files() {
 	done
 	bytes 33600001 "$1/fwrap" # 65,626 blocks of 512
 	perl -e '
-		sub text { my ($name, $text) = @_; open(my $f, ">", "$ARGV[0]/$name") or die; binmode $f; print $f $text; }
+		sub text {
+			my ($name, $text) = @_;
+			open(my $f, ">", "$ARGV[0]/$name") or die;
+			binmode $f;
+			print $f $text;
+		}
 		text("t-lf", join("", map { "line $_\n" } 1 .. 500));
 		text("t-border", ("x" x 511) . "\n" . ("y" x 509) . "\r" . ("z" x 512) . "\n\n\r\n");
 		text("t-even", ("x" x 510) . "\n");
@@ -173,7 +178,7 @@ make_files() {
 }
 texts="t-lf t-border t-even t-cr t-end"
 
-# together COMMAND...: run each function at the same time (there are two cores), print what they said one after the other.
+# together COMMAND...: run the functions at the same time, print what they said one after the other.
 together() {
 	jobs=
 	for job; do

@@ -72,7 +72,7 @@ START_TEST(hundreds_of_transfers_run_at_once)
 		snprintf(m->name, sizeof(m->name), "machine-%03zu", i);
 		if (!m->put)
 			server_put(&s, m->name, m->data, m->len);
-		wire_dial(m->w, "127.0.0.1", s.port);
+		wire_dial(m->w, wire_local, s.port);
 		fds[i] = (struct pollfd){.fd = m->w->fd, .events = POLLIN};
 	}
 	for (size_t i = 0; i < CROWD; i++)
@@ -109,7 +109,7 @@ START_TEST(storm_of_misses_is_answered_to_the_last)
 	static struct wire w;
 	char name[64];
 	for (int i = 0; i < 1000; i++) {
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		snprintf(name, sizeof(name), "pxelinux.cfg/C0A8%04X", i);
 		wire_request(&w, OP_RRQ, name, "octet", "tsize", "0", "blksize", "1408", NULL);
 		wire_expect_error(&w, 1);
@@ -128,11 +128,11 @@ START_TEST(silent_clients_do_not_hold_up_the_others)
 	wire_fill(data, sizeof(data), 9);
 	server_put(&s, "kernel", data, sizeof(data));
 	for (size_t i = 0; i < CROWD; i++) {
-		wire_dial(&sockets[i], "127.0.0.1", s.port);
+		wire_dial(&sockets[i], wire_local, s.port);
 		wire_request(&sockets[i], OP_RRQ, "kernel", "octet", NULL);
 	}
 	static struct wire w;
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 	wire_read_rest(&w, 512, data, sizeof(data));
 	wire_close(&w);

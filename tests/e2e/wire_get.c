@@ -19,7 +19,7 @@ static void start(struct server *s, size_t len)
 	server_start(s, NULL);
 	wire_fill(data, sizeof(data), 1);
 	server_put(s, "kernel", data, len);
-	wire_dial(&w, "127.0.0.1", s->port);
+	wire_dial(&w, wire_local, s->port);
 }
 
 static void stop(struct server *s)
@@ -47,7 +47,7 @@ START_TEST(answer_comes_from_a_new_tid)
 	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 	wire_expect_data(&w, 1, data, 512);
 	ck_assert_uint_ne(wire_from_port(&w), s.port);
-	ck_assert(wire_from_host(&w, "127.0.0.1"));
+	ck_assert(wire_from_host(&w, wire_local));
 	stop(&s);
 }
 END_TEST
@@ -60,7 +60,7 @@ START_TEST(stranger_at_a_tid_gets_error_5_and_disturbs_nothing)
 	wire_expect_oack(&w, "timeout\0" "255");
 	wire_follow(&w);
 	/* from another port, and from another address: none of these is the peer */
-	static const char *const hosts[] = {"127.0.0.1", "127.0.0.2"};
+	static const char *const hosts[] = {wire_local, "127.0.0.2"};
 	for (size_t i = 0; i < 2; i++) {
 		wire_dial(&other, hosts[i], wire_from_port(&w));
 		other.peer = w.peer;
@@ -81,7 +81,7 @@ END_TEST
 
 START_TEST(stranger_that_vanishes_disturbs_nothing)
 {
-	/* the ICMP that our ERROR 5 brings back must not be taken for the peer's; stopped, the server sees both at once */
+	/* the ICMP that ERROR 5 brings back must not be taken for the peer's; stopped, the server sees both at once */
 	struct server s;
 	start(&s, 1300);
 	wire_request(&w, OP_RRQ, "kernel", "octet", PATIENT, NULL);
@@ -89,7 +89,7 @@ START_TEST(stranger_that_vanishes_disturbs_nothing)
 	wire_follow(&w);
 	for (unsigned b = 0; b < 2; b++) {
 		kill(s.pid, SIGSTOP);
-		wire_open(&other, "127.0.0.1");
+		wire_open(&other, wire_local);
 		other.peer = w.peer;
 		wire_ack(&other, b);
 		wire_ack(&other, b);
@@ -154,7 +154,7 @@ START_TEST(same_host_at_another_port_is_a_second_transfer)
 {
 	struct server s;
 	start(&s, 1300);
-	wire_dial(&other, "127.0.0.1", s.port);
+	wire_dial(&other, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "kernel", "octet", PATIENT, NULL);
 	wire_request(&other, OP_RRQ, "kernel", "octet", PATIENT, NULL);
 	wire_expect_oack(&w, "timeout\0" "255");
@@ -316,7 +316,7 @@ START_TEST(unreachable_peer_ends_the_transfer_at_once)
 	/* proved, it would have 30 s; its port is gone, so the next repeat ends it */
 	wire_close(&w);
 	ck_assert(server_logged(&s, "kernel", 1));
-	wire_open(&w, "127.0.0.1");
+	wire_open(&w, wire_local);
 	stop(&s);
 }
 END_TEST
@@ -353,7 +353,7 @@ END_TEST
 
 START_TEST(size_probe_is_not_a_failure)
 {
-	/* UEFI asks, reads tsize from the OACK, ends with ERROR 8, and asks again without tsize, perhaps from this port */
+	/* UEFI asks, reads tsize from the OACK, ends with ERROR 8, and asks again without tsize */
 	static const unsigned codes[] = {8, 0};
 	struct server s;
 	start(&s, 1300);
@@ -461,14 +461,14 @@ START_TEST(many_acks_of_one_gap_cause_no_storm)
 }
 END_TEST
 
-/* Reads `file` of `len` bytes with blksize 8 and whole windows acknowledged; the numbers after 65535 start at `wrap`. */
+/* Reads past 65535 blocks of 8 bytes, acknowledging whole windows; after 65535 the numbers go on at `wrap`. */
 static void read_past_the_wrap(unsigned wrap, const char *rollover)
 {
 	struct server s;
 	size_t len = 8 * 65700 + 3;
 	start(&s, len);
-	wire_request(&w, OP_RRQ, "kernel", "octet", "blksize", "8", "windowsize", "64", PATIENT, rollover ? "rollover" : NULL,
-	    rollover, NULL);
+	wire_request(&w, OP_RRQ, "kernel", "octet", "blksize", "8", "windowsize", "64", PATIENT,
+	    rollover ? "rollover" : NULL, rollover, NULL);
 	ck_assert(wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
 	ck_assert_str_eq(wire_option(&w, "windowsize"), "64");
@@ -545,7 +545,7 @@ START_TEST(mode_may_be_in_any_case)
 	start(&s, 0);
 	server_put(&s, "plain", "no line end", 11);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		wire_dial(&other, "127.0.0.1", s.port);
+		wire_dial(&other, wire_local, s.port);
 		wire_request(&other, OP_RRQ, "plain", modes[i], NULL);
 		wire_read_rest(&other, 512, (const uint8_t *)"no line end", 11);
 		wire_close(&other);
@@ -560,11 +560,11 @@ START_TEST(other_modes_are_refused)
 	struct server s;
 	start(&s, 10);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		wire_dial(&other, "127.0.0.1", s.port);
+		wire_dial(&other, wire_local, s.port);
 		wire_request(&other, OP_RRQ, "kernel", modes[i], NULL);
 		wire_expect_error(&other, -1);
-		ck_assert_msg(wire_block(&other) == 4 || wire_block(&other) == 0, "ERROR %u for mode \"%s\"", wire_block(&other),
-		    modes[i]);
+		ck_assert_msg(wire_block(&other) == 4 || wire_block(&other) == 0, "ERROR %u for mode \"%s\"",
+		    wire_block(&other), modes[i]);
 		wire_expect_silence(&other);
 		wire_close(&other);
 	}
@@ -663,8 +663,9 @@ WIRE_MAIN("wire_get", read_without_options_comes_in_blocks_of_512, answer_comes_
     stranger_at_a_tid_gets_error_5_and_disturbs_nothing, stranger_that_vanishes_disturbs_nothing,
     repeated_request_is_answered_by_the_running_transfer,
     repeated_request_without_options_gets_data_1_again, same_host_at_another_port_is_a_second_transfer,
-    next_request_from_the_same_port_is_a_new_transfer, duplicate_ack_causes_no_data, ack_of_a_block_never_sent_is_ignored,
-    data_whose_ack_is_lost_comes_again, oack_that_is_not_answered_comes_again, agreed_timeout_is_the_interval,
+    next_request_from_the_same_port_is_a_new_transfer, duplicate_ack_causes_no_data,
+    ack_of_a_block_never_sent_is_ignored, data_whose_ack_is_lost_comes_again, oack_that_is_not_answered_comes_again,
+    agreed_timeout_is_the_interval,
     unproven_peer_gets_few_packets_and_never_a_window, unreachable_peer_ends_the_transfer_at_once,
     exact_multiple_ends_with_an_empty_block, empty_file_is_one_empty_block, size_probe_is_not_a_failure,
     error_ends_a_transfer_silently, window_is_sent_without_waiting, ack_inside_a_window_goes_back_to_the_gap,

@@ -22,7 +22,7 @@ static void path(char out[PATH_ROOM], const char *name)
 
 static void start_as(uid_t uid)
 {
-	server_start_at(&s, "127.0.0.1", uid, "--create", NULL);
+	server_start_at(&s, wire_local, uid, "--create", NULL);
 	server_put(&s, "file", "inside", 6);
 	char sub[PATH_ROOM];
 	path(sub, "sub");
@@ -49,7 +49,7 @@ static void link_to(const char *target, const char *name)
 /* Refused with ERROR 1 or 2, in words that name no directory of this machine. */
 static void refused_as(int op, const char *name)
 {
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, op, name, "octet", NULL);
 	wire_expect_error(&w, -1);
 	ck_assert_msg(wire_block(&w) == 1 || wire_block(&w) == 2, "ERROR %u for \"%s\"", wire_block(&w), name);
@@ -61,7 +61,7 @@ static void refused_as(int op, const char *name)
 	ck_assert_msg(!strstr(text, top), "the text for \"%s\" holds a path: %s", name, text);
 	free(top);
 	for (const char *c = text; *c; c++)
-		ck_assert_msg((unsigned char)*c >= 32 && *c != 127, "the text for \"%s\" holds a control character", name);
+		ck_assert_msg((unsigned char)*c >= 32 && *c != 127, "a control character in the text for \"%s\"", name);
 	wire_close(&w);
 }
 
@@ -72,7 +72,7 @@ static void refused(const char *name)
 
 static void served(const char *name, const char *bytes)
 {
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, name, "octet", NULL);
 	wire_read_rest(&w, 512, (const uint8_t *)bytes, strlen(bytes));
 	wire_close(&w);
@@ -109,7 +109,7 @@ START_TEST(missing_file_is_error_1)
 	static const char *const names[] = {"nothing", "sub/nothing", "nothing/file", "/nothing", "file/x"};
 	start_as(0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		wire_request(&w, OP_RRQ, names[i], "octet", "tsize", "0", NULL);
 		wire_expect_error(&w, 1);
 		wire_expect_silence(&w);
@@ -172,7 +172,7 @@ START_TEST(symlinks_inside_are_followed_and_others_refused)
 	/* uploads: nothing outside is touched, whatever the answer */
 	static const char *const writes[] = {"secret", "root/tmp/tftp-wire-written", "climbing"};
 	for (size_t i = 0; i < 3; i++) {
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		wire_request(&w, OP_WRQ, writes[i], "octet", NULL);
 		ck_assert(wire_recv(&w, WIRE_WAIT));
 		if (wire_op(&w) == OP_ACK) {
@@ -308,7 +308,7 @@ START_TEST(names_of_bytes_are_passed_on_and_escaped_in_the_log)
 	ck_assert(server_logged(&s, "marker", 1));
 	const char *log = server_log(&s);
 	for (const char *c = log; *c; c++)
-		ck_assert_msg(*c == '\n' || ((unsigned char)*c >= 32 && *c != 127), "a raw control character in the log");
+		ck_assert_msg(*c == '\n' || ((unsigned char)*c >= 32 && *c != 127), "a control character in the log");
 	/* one line for the one refusal: a name cannot forge another. The first file's line may have come meanwhile. */
 	ck_assert_uint_le(server_log_count(&s, ""), lines + 2);
 	for (const char *line = server_log(&s), *end; (end = strchr(line, '\n')); line = end + 1)
@@ -324,7 +324,7 @@ START_TEST(refusal_is_logged_with_peer_and_name)
 	refused("pxelinux.cfg/01-00-11-22-33-44-55");
 	ck_assert(server_logged(&s, "pxelinux.cfg/01-00-11-22-33-44-55", 1));
 	ck_assert_uint_eq(server_log_count(&s, ""), lines + 1);
-	ck_assert_uint_ge(server_log_count(&s, "127.0.0.1"), 1);
+	ck_assert_uint_ge(server_log_count(&s, wire_local), 1);
 	stop();
 }
 END_TEST

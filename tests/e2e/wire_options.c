@@ -24,7 +24,7 @@ static void start(void)
 /* An OACK must be exactly this, and the transfer must then begin with block 1. */
 #define answers(name, oack, ...) \
 	do { \
-		wire_dial(&w, "127.0.0.1", s.port); \
+		wire_dial(&w, wire_local, s.port); \
 		wire_request(&w, OP_RRQ, name, "octet", __VA_ARGS__, NULL); \
 		wire_expect_oack(&w, oack); \
 		wire_follow(&w); \
@@ -39,7 +39,7 @@ static void start(void)
 /* As if no option had been there: DATA 1 with 512 bytes. */
 #define ignores(...) \
 	do { \
-		wire_dial(&w, "127.0.0.1", s.port); \
+		wire_dial(&w, wire_local, s.port); \
 		wire_request(&w, OP_RRQ, "file", "octet", __VA_ARGS__, NULL); \
 		wire_expect_data(&w, 1, data, 512); \
 		wire_follow(&w); \
@@ -58,10 +58,10 @@ START_TEST(oack_is_byte_exact_and_in_the_order_asked)
 	start();
 	answers("file", "tsize\0" "3000\0" "blksize\0" "1432", "tsize", "0", "blksize", "1432");
 	answers("file", "blksize\0" "1432\0" "tsize\0" "3000", "blksize", "1432", "tsize", "0");
-	answers("file", "timeout\0" "5\0" "tsize\0" "3000\0" "blksize\0" "1468\0" "windowsize\0" "8", "timeout", "5", "tsize",
-	    "0", "blksize", "1468", "windowsize", "8");
-	answers("file", "windowsize\0" "8\0" "blksize\0" "1468\0" "tsize\0" "3000\0" "timeout\0" "5", "windowsize", "8",
-	    "blksize", "1468", "tsize", "0", "timeout", "5");
+	answers("file", "timeout\0" "5\0" "tsize\0" "3000\0" "blksize\0" "1468\0" "windowsize\0" "8",
+	    "timeout", "5", "tsize", "0", "blksize", "1468", "windowsize", "8");
+	answers("file", "windowsize\0" "8\0" "blksize\0" "1468\0" "tsize\0" "3000\0" "timeout\0" "5",
+	    "windowsize", "8", "blksize", "1468", "tsize", "0", "timeout", "5");
 	answers("file", "blksize\0" "512", "blksize", "512");
 	stop();
 }
@@ -70,7 +70,7 @@ END_TEST
 START_TEST(option_names_are_read_in_any_case)
 {
 	start();
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "file", "octet", "BLKSIZE", "100", "TSize", "0", NULL);
 	ck_assert(wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
@@ -137,7 +137,7 @@ END_TEST
 
 static unsigned long granted(const char *option, const char *asked)
 {
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "file", "octet", option, asked, NULL);
 	ck_assert(wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
@@ -206,7 +206,7 @@ START_TEST(empty_file_has_no_tsize_in_its_oack)
 {
 	/* curl fails on it, iPXE stops there, the UEFI shell divides by it */
 	start();
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "empty", "octet", "tsize", "0", NULL);
 	wire_expect_data(&w, 1, "", 0);
 	wire_follow(&w);
@@ -221,7 +221,7 @@ START_TEST(netascii_has_no_tsize_that_is_not_true)
 {
 	start();
 	server_put(&s, "text", "a\nb\n", 4);
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_request(&w, OP_RRQ, "text", "netascii", "tsize", "0", "timeout", "9", NULL);
 	ck_assert(wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
@@ -242,7 +242,7 @@ START_TEST(padding_after_the_options_is_forgiven)
 	start();
 	uint8_t buf[1024] = {0};
 	wire_make_request(buf, sizeof(buf), OP_RRQ, "file", "octet", "blksize", "600", NULL);
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	wire_send(&w, buf, 512);
 	wire_expect_oack(&w, "blksize\0" "600");
 	wire_follow(&w);
@@ -260,7 +260,7 @@ START_TEST(every_granted_blksize_is_kept)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		char value[16];
 		snprintf(value, sizeof(value), "%zu", sizes[i]);
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		wire_request(&w, OP_RRQ, "file", "octet", "blksize", value, NULL);
 		ck_assert(wire_recv(&w, WIRE_WAIT));
 		ck_assert_str_eq(wire_option(&w, "blksize"), value);

@@ -15,7 +15,7 @@ static void start(struct server *s)
 {
 	server_start(s, "--create", NULL);
 	wire_fill(data, sizeof(data), 2);
-	wire_dial(&w, "127.0.0.1", s->port);
+	wire_dial(&w, wire_local, s->port);
 }
 
 static void stop(struct server *s)
@@ -55,7 +55,7 @@ START_TEST(acknowledged_upload_exists)
 	server_put(&s, "old", "the old file", 12);
 	static const char *const names[] = {"new", "old"};
 	for (size_t i = 0; i < 2; i++) {
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		begin(names[i]);
 		wire_data(&w, 1, data, 512);
 		wire_expect_ack(&w, 1);
@@ -67,7 +67,7 @@ START_TEST(acknowledged_upload_exists)
 		wire_close(&w);
 	}
 	ck_assert_uint_eq(server_entries(&s), 2);
-	wire_open(&w, "127.0.0.1");
+	wire_open(&w, wire_local);
 	stop(&s);
 }
 END_TEST
@@ -80,7 +80,7 @@ START_TEST(empty_and_exact_multiple_uploads_end_with_an_empty_block)
 	wire_write_rest(&w, 512, data, 0);
 	ck_assert(server_has(&s, "empty", "", 0));
 	wire_close(&w);
-	wire_dial(&w, "127.0.0.1", s.port);
+	wire_dial(&w, wire_local, s.port);
 	begin("even");
 	wire_write_rest(&w, 512, data, 1024);
 	ck_assert(server_has(&s, "even", data, 1024));
@@ -135,7 +135,7 @@ START_TEST(stranger_at_a_write_gets_error_5_and_disturbs_nothing)
 	begin("new");
 	wire_data(&w, 1, data, 512);
 	wire_expect_ack(&w, 1);
-	wire_open(&other, "127.0.0.1");
+	wire_open(&other, wire_local);
 	other.peer = w.peer;
 	wire_data(&other, 2, "evil", 4);
 	wire_expect_error(&other, 5);
@@ -179,7 +179,8 @@ START_TEST(lost_last_ack_is_sent_again)
 	for (int i = 0; i < 3; i++) {
 		wire_data(&w, 1, data, 100);
 		ck_assert(wire_recv(&w, WIRE_WAIT));
-		ck_assert_msg(wire_op(&w) == OP_ACK && wire_block(&w) == 1, "the dallying server does not repeat its last ACK");
+		ck_assert_msg(wire_op(&w) == OP_ACK && wire_block(&w) == 1, "opcode %d, %u and not ACK 1 again",
+		    wire_op(&w), wire_block(&w));
 	}
 	ck_assert(server_has(&s, "new", data, 100));
 	ck_assert(server_logged(&s, "new", 1));
@@ -294,7 +295,7 @@ START_TEST(broken_upload_leaves_nothing_and_keeps_the_old_file)
 	static const char *const names[] = {"new", "old"};
 	for (size_t i = 0; i < 2; i++) {
 		wire_close(&w);
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		begin(names[i]);
 		wire_data(&w, 1, data, 512);
 		wire_expect_ack(&w, 1);
@@ -320,7 +321,7 @@ START_TEST(client_that_vanishes_leaves_nothing)
 	wire_close(&w);
 	ck_assert(server_logged(&s, "new", 1));
 	ck_assert(server_settles(&s, 0));
-	wire_open(&w, "127.0.0.1");
+	wire_open(&w, wire_local);
 	stop(&s);
 }
 END_TEST
@@ -330,7 +331,7 @@ START_TEST(two_uploads_of_one_name_do_not_mix)
 	struct server s;
 	start(&s);
 	begin("new");
-	wire_dial(&other, "127.0.0.1", s.port);
+	wire_dial(&other, wire_local, s.port);
 	wire_request(&other, OP_WRQ, "new", "octet", PATIENT, NULL);
 	wire_expect_oack(&other, "timeout\0" "255");
 	wire_follow(&other);
@@ -386,8 +387,8 @@ static void write_past_the_wrap(unsigned wrap, const char *rollover)
 	struct server s;
 	start(&s);
 	size_t len = 8 * 65700 + 3;
-	wire_request(&w, OP_WRQ, "new", "octet", "blksize", "8", "windowsize", "64", PATIENT, rollover ? "rollover" : NULL,
-	    rollover, NULL);
+	wire_request(&w, OP_WRQ, "new", "octet", "blksize", "8", "windowsize", "64", PATIENT,
+	    rollover ? "rollover" : NULL, rollover, NULL);
 	ck_assert(wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
 	ck_assert_str_eq(wire_option(&w, "windowsize"), "64");
@@ -455,7 +456,7 @@ START_TEST(write_without_create_is_error_2)
 	server_put(&s, "old", "the old file", 12);
 	static const char *const names[] = {"new", "old", "/new", "no/such/dir"};
 	for (size_t i = 0; i < 4; i++) {
-		wire_dial(&w, "127.0.0.1", s.port);
+		wire_dial(&w, wire_local, s.port);
 		wire_request(&w, OP_WRQ, names[i], "octet", "tsize", "10", NULL);
 		wire_expect_error(&w, 2);
 		ck_assert_uint_gt(w.len, 10);
@@ -464,7 +465,7 @@ START_TEST(write_without_create_is_error_2)
 	}
 	ck_assert(server_has(&s, "old", "the old file", 12));
 	ck_assert_uint_eq(server_entries(&s), 1);
-	wire_open(&w, "127.0.0.1");
+	wire_open(&w, wire_local);
 	stop(&s);
 }
 END_TEST

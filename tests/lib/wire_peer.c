@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+char wire_local[32] = "127.0.0.1";
+
 static socklen_t size_of(const struct sockaddr_storage *a)
 {
 	return a->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
@@ -49,7 +51,8 @@ void wire_open(struct wire *w, const char *host)
 	/* room for whole windows, so that nothing is lost that the test did not lose on purpose */
 	int room = 4 << 20;
 	setsockopt(w->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	ck_assert_msg(bind(w->fd, (struct sockaddr *)&local, size_of(&local)) == 0, "bind %s: %s", host, strerror(errno));
+	int bound = bind(w->fd, (struct sockaddr *)&local, size_of(&local));
+	ck_assert_msg(bound == 0, "bind %s: %s", host, strerror(errno));
 	memset(&w->peer, 0, sizeof(w->peer));
 	memset(&w->from, 0, sizeof(w->from));
 }
@@ -82,12 +85,14 @@ uint16_t wire_from_port(const struct wire *w)
 bool wire_from_host(const struct wire *w, const char *host)
 {
 	struct sockaddr_storage a;
-	address(&a, host, port_of(&w->from));
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&w->from, *w4 = (const struct sockaddr_in *)&a;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&w->from, *w6 = (const struct sockaddr_in6 *)&a;
+	address(&a, host, 0);
 	if (a.ss_family != w->from.ss_family)
 		return false;
 	if (a.ss_family == AF_INET)
-		return ((struct sockaddr_in *)&a)->sin_addr.s_addr == ((const struct sockaddr_in *)&w->from)->sin_addr.s_addr;
-	return !memcmp(&((struct sockaddr_in6 *)&a)->sin6_addr, &((const struct sockaddr_in6 *)&w->from)->sin6_addr, 16);
+		return v4->sin_addr.s_addr == w4->sin_addr.s_addr;
+	return !memcmp(&v6->sin6_addr, &w6->sin6_addr, sizeof(v6->sin6_addr));
 }
 
 void wire_follow(struct wire *w)
@@ -223,7 +228,8 @@ bool wire_recv(struct wire *w, int ms)
 		struct pollfd p = {.fd = w->fd, .events = POLLIN};
 		if (poll(&p, 1, left > 0 ? (int)left : 0) > 0) {
 			socklen_t size = sizeof(w->from);
-			ssize_t n = recvfrom(w->fd, w->buf, sizeof(w->buf), MSG_DONTWAIT, (struct sockaddr *)&w->from, &size);
+			struct sockaddr *from = (struct sockaddr *)&w->from;
+			ssize_t n = recvfrom(w->fd, w->buf, sizeof(w->buf), MSG_DONTWAIT, from, &size);
 			if (n >= 0) {
 				w->len = (size_t)n;
 				return true;
@@ -260,12 +266,13 @@ static const char *described(const struct wire *w)
 	else if (op == OP_ACK)
 		snprintf(text, sizeof(text), "ACK %u", wire_block(w));
 	else if (op == OP_ERROR)
-		snprintf(text, sizeof(text), "ERROR %u \"%.*s\"", wire_block(w), (int)(w->len < 4 ? 0 : w->len - 4), w->buf + 4);
+		snprintf(text, sizeof(text), "ERROR %u \"%.*s\"", wire_block(w), (int)(w->len < 4 ? 0 : w->len - 4),
+		    w->buf + 4);
 	else {
 		int at = snprintf(text, sizeof(text), "opcode %d, %zu bytes: ", op, w->len);
 		for (size_t i = 2; i < w->len && at < 300; i++)
-			at += snprintf(text + at, sizeof(text) - (size_t)at, w->buf[i] >= 32 && w->buf[i] < 127 ? "%c" : "\\%o",
-			    w->buf[i]);
+			at += snprintf(text + at, sizeof(text) - (size_t)at,
+			    w->buf[i] >= 32 && w->buf[i] < 127 ? "%c" : "\\%o", w->buf[i]);
 	}
 	return text;
 }

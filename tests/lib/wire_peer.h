@@ -20,6 +20,12 @@
 #define OP_ERROR 5
 #define OP_OACK 6
 
+/*
+ * The loopback address of this worker's servers and sockets. Each worker has one of its own: what a server still sends
+ * to a client that is gone must not reach a socket of another test that was given the same port.
+ */
+extern char wire_local[32];
+
 struct wire {
 	int fd;
 	struct sockaddr_storage peer; /* where packets go */
@@ -28,7 +34,7 @@ struct wire {
 	uint8_t buf[65536];
 };
 
-/* Open a socket on a free port of `host` ("127.0.0.1", "::1"). The second form says where packets go. */
+/* Open a socket on a free port of `host` (wire_local, "::1"). The second form says where packets go. */
 void wire_open(struct wire *w, const char *host);
 void wire_dial(struct wire *w, const char *host, uint16_t port);
 void wire_close(struct wire *w);

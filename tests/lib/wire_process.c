@@ -59,6 +59,8 @@ int wire_main(const char *label, const struct TTest *const *tests, size_t n)
 		workers[i] = fork();
 		if (workers[i] == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			snprintf(wire_local, sizeof(wire_local), "127.%u.%u.1", 1 + (unsigned)getpid() / 250 % 250,
+			    1 + (unsigned)getpid() % 250);
 			exit(i < n ? run_tests(label, tests, n, i, WORKERS) : EXIT_SUCCESS);
 		}
 	}
@@ -206,7 +208,7 @@ static const char *plain(const char *host)
 	static char text[64];
 	snprintf(text, sizeof(text), "%s", host[0] == '[' ? host + 1 : host);
 	text[strcspn(text, "]")] = '\0';
-	return strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
+	return strcmp(text, "0.0.0.0") == 0 ? wire_local : text;
 }
 
 static uint16_t free_port(const char *host)
@@ -275,7 +277,7 @@ void server_start(struct server *s, ...)
 {
 	va_list options;
 	va_start(options, s);
-	start(s, "127.0.0.1", 0, options);
+	start(s, wire_local, 0, options);
 	va_end(options);
 }
 
@@ -297,7 +299,7 @@ void server_is_well(struct server *s)
 	path_join(path, s->dir, ".well");
 	file_write(path, text, sizeof(text));
 	static struct wire w;
-	wire_dial(&w, "127.0.0.1", s->port);
+	wire_dial(&w, wire_local, s->port);
 	wire_request(&w, OP_RRQ, ".well", "octet", NULL);
 	wire_read_rest(&w, 512, (const uint8_t *)text, sizeof(text));
 	/* its line is in the log before the file goes, or it would be one too many for somebody who counts */

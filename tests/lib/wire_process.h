@@ -35,7 +35,7 @@ struct server {
 	size_t greeting;     /* lines it logged before the first request */
 };
 
-/* Start build/tftpd on 127.0.0.1, verbose, with these further options (NULL-terminated), e.g. "--create". */
+/* Start build/tftpd on wire_local, verbose, with these further options (NULL-terminated), e.g. "--create". */
 void server_start(struct server *s, ...) __attribute__((sentinel));
 /* The same, listening on `host` ("0.0.0.0", "[::1]"); as user `uid` if that is not 0 and we are root. */
 void server_start_at(struct server *s, const char *host, uid_t uid, ...) __attribute__((sentinel));
