@@ -31,6 +31,16 @@ static struct task *task_of(const struct session *s)
 
 /* ---- what the session tells ---------------------------------------------------------------------------------------- */
 
+/* What worked is what the next file begins with. */
+static void remember(struct task *t)
+{
+	if (!transfer_answered(&t->session.transfer))
+		return;
+	t->host->silent = false;
+	if (!options_of(t)->no_options)
+		t->host->level = t->level;
+}
+
 static void on_verdict(struct session *s, const struct transfer_result *r, mono_t now)
 {
 	struct task *t = task_of(s);
@@ -39,6 +49,7 @@ static void on_verdict(struct session *s, const struct transfer_result *r, mono_
 	if (r->outcome != TRANSFER_DONE)
 		return;
 	t->complete = true;
+	remember(t); /* the next file does not wait for this session to end */
 	verdict_judge(t);
 	client_job_done(t->client, t->job);
 }
@@ -395,16 +406,6 @@ static bool same_server(struct task *t)
 	if (outcome == TRANSFER_TIMED_OUT && !transfer_answered(&t->session.transfer) && ask_more_quietly(t))
 		return true;
 	return next_address(t);
-}
-
-/* What worked is what the next file begins with. */
-static void remember(struct task *t)
-{
-	if (!transfer_answered(&t->session.transfer))
-		return;
-	t->host->silent = false;
-	if (!options_of(t)->no_options)
-		t->host->level = t->level;
 }
 
 bool task_next(struct task *t)
