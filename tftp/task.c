@@ -283,7 +283,7 @@ static bool begin_host(struct task *t)
 		return true;
 	}
 	if (t->host != NULL && t->host->n == EAI_SERVICE)
-		verdict_say(&t->job->out, CLIENT_USAGE, "host \"%s\": \"%s\" is not a port", printable(name).text,
+		verdict_say(&t->job->out, CLIENT_USAGE, "\"%s\" is no port: it takes 1 to 65535 or the name of a service",
 		    printable(t->job->port != NULL ? t->job->port : name).text);
 	else
 		verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\": %s", printable(name).text,
