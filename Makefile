@@ -65,6 +65,13 @@ E2E := $(wildcard tests/e2e/e2e_*.sh)
 TESTBINS := $(UNIT) $(SIM) $(WIRE)
 SHARED_TEST := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/lib/*.c))
 
+# Modules of the programs that unit tests link by themselves.
+$(BUILD)/tests/test_uri: $(OBJ)/tftp/uri.o
+$(BUILD)/tests/test_words: $(OBJ)/tftp/words.o
+$(BUILD)/tests/test_progress: $(OBJ)/tftp/progress.o
+$(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
+$(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o form.o jobs.o local.o uri.o)
+
 # Only the tests link Check; pkg-config knows what else it needs. Asked when a test is built, not before.
 CHECK_LIBS = $(shell pkg-config --libs check)
 

@@ -97,6 +97,7 @@ int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned
 	x->without = without;
 	x->malformed = x->strangers = 0;
 	x->gso_refused = false;
+	x->tap = NULL;
 	x->touched = NULL;
 	x->gather.owner = NULL;
 	x->gather.n = 0;
@@ -152,7 +153,7 @@ static bool answers(struct session *s, const struct udp_datagram *d, const struc
 {
 	if (addr_equal(&s->peer, &d->from))
 		return true;
-	if (!s->any_port || !addr_same_host(&s->peer, &d->from))
+	if (!s->any_port || !(s->any_host || addr_same_host(&s->peer, &d->from)))
 		return false;
 	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
 		return false;
@@ -181,6 +182,8 @@ static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, m
 	if (p == NULL)
 		e->exchange->malformed++;
 	if (s != NULL && s->endpoint == e) {
+		if (e->exchange->tap != NULL)
+			e->exchange->tap(s, false, d->buf, d->len, now);
 		if (p != NULL)
 			session_input(s, p, now);
 		return;
@@ -378,6 +381,12 @@ static void wait_for_room(struct session *s)
 	loop_fd_events(e->exchange->loop, &e->io, POLLIN | POLLOUT);
 }
 
+static void show_sent(const struct session *s, const struct run *run, size_t n, mono_t now)
+{
+	for (size_t off = 0; n > 0 && off < run->len; off += run->seg, n--)
+		s->endpoint->exchange->tap(s, true, run->buf + off, run->len - off < run->seg ? run->len - off : run->seg, now);
+}
+
 /*
  * Give one run to the kernel. False: no more for now. An error that is not the peer's absence counts as a lost
  * datagram: a full queue, a firewall's or a router's refusal may pass, and the timer repeats what matters.
@@ -405,6 +414,8 @@ static bool send_run(struct session *s, const struct run *run, mono_t now)
 		transfer_sent(&s->transfer, run_count(run), now);
 		return true;
 	}
+	if (e->exchange->tap != NULL)
+		show_sent(s, run, n > 0 ? (size_t)n : run_count(run), now);
 	transfer_sent(&s->transfer, n > 0 ? (size_t)n : run_count(run), now);
 	return true;
 }

@@ -42,6 +42,8 @@ struct exchange {
 	uint64_t malformed;              /* datagrams that were not packets */
 	uint64_t strangers;              /* packets from nobody we talk to */
 	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
+	/* A trace: sees each datagram of a session as it comes (sent false) or has gone. NULL: nobody looks. */
+	void (*tap)(const struct session *s, bool sent, const uint8_t *buf, size_t len, mono_t now);
 	uint8_t scratch[PACKET_MAX + 1];
 };
 
@@ -92,6 +94,7 @@ struct session {
 	struct addr local;            /* our address in this conversation (port 0); family 0: whatever the kernel picks */
 	unsigned ifindex;
 	bool any_port;                /* client, before the first answer: any port of the peer is its TID */
+	bool any_host;                /* and its first answer may come from another address (--relaxed-peer) */
 	bool from_table;              /* it is in the session table */
 	bool told;                    /* verdict() was called */
 	bool touched;                 /* in the exchange's list for this wake-up */

@@ -207,4 +207,11 @@ bool transfer_blocked(const struct transfer *t);
 /* The smoothed round trip so far, 0 if none was measured. */
 mono_t transfer_rtt(const struct transfer *t);
 
+/* Bytes of the file so far: acknowledged (sender) or received in order (receiver). */
+uint64_t transfer_so_far(const struct transfer *t);
+
+/* Client: the request has been answered by something other than an ERROR; the terms are those agreed on from then on. */
+bool transfer_answered(const struct transfer *t);
+const struct option_terms *transfer_terms(const struct transfer *t);
+
 #endif

@@ -1,10 +1,16 @@
 /*
- * One transfer, from a name to an exit status. Prints nothing: what there is to say is in the outcome.
+ * Transfers, from names to exit statuses: any number of jobs in one event loop. Prints nothing: what there is to say is in
+ * each job's outcome, and whoever wants to show progress is called back.
  */
 #ifndef CLIENT_H
 #define CLIENT_H
 
+#include "addr.h"
+#include "monotime.h"
+#include "options.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Exit statuses, curl's where it has one. */
@@ -15,7 +21,7 @@ enum client_status {
 	CLIENT_REFUSED = 7,       /* ICMP: nobody listens there */
 	CLIENT_WRITE = 23,        /* local file cannot be written */
 	CLIENT_READ = 26,         /* local file cannot be read */
-	CLIENT_SILENT = 28,       /* no answer, or no more */
+	CLIENT_SILENT = 28,       /* no answer, or no more, or out of time */
 	CLIENT_USAGE = 64,
 	CLIENT_NOT_FOUND = 68,
 	CLIENT_ACCESS = 69,
@@ -27,28 +33,87 @@ enum client_status {
 	CLIENT_INTERRUPTED = 130,
 };
 
+#define CLIENT_RETRIES 4   /* an unanswered request is repeated so often */
+#define CLIENT_GIVE_UP 30  /* seconds without progress */
+#define CLIENT_PARALLEL_MAX 256
+
 struct client_options {
 	uint32_t blksize;      /* 0: from the route's MTU */
 	uint32_t windowsize;   /* 0: what fits 64 KiB */
 	unsigned timeout;      /* seconds between retransmissions, offered to the server too; 0: adaptive */
+	unsigned interval;     /* the same, for our side alone; 0: adaptive */
+	unsigned give_up;      /* seconds without progress; 0: CLIENT_GIVE_UP */
+	unsigned max_time;     /* seconds for a file in all; 0: any */
+	unsigned retries;
 	bool text;             /* netascii */
+	bool no_options;       /* RFC 1350 as it was */
+	bool relaxed_peer;     /* the first answer may come from another address */
+	bool no_tsize;
+	int family;            /* AF_UNSPEC: both */
+	struct addr bind;      /* local address, port 0; family 0: any */
+	uint16_t port_lo, port_hi; /* local ports; 0: any */
+	unsigned parallel;     /* files at a time; 0 is 1 */
+	bool trace;
 	unsigned without;      /* UDP_NO_* */
-};
-
-struct client_job {
-	bool write;            /* put */
-	const char *host;
-	const char *port;      /* NULL: 69 */
-	const char *remote;    /* the name as the server gets it */
-	const char *local;     /* "-": standard input or output; get: a directory takes the file's own name */
 };
 
 struct client_outcome {
 	enum client_status status;
-	char message[512];     /* one sentence without a newline, safe for a terminal; on success a summary */
+	bool decided;          /* false: it was never begun, or is under way */
+	char message[512];     /* what went wrong: one sentence without a newline, safe for a terminal */
+	char note[256];        /* what was odd although it worked, or empty */
+	char peer[ADDR_TEXT];  /* who answered, or was asked last; may be empty */
+	uint64_t bytes;        /* of the file */
+	uint64_t resent;
+	mono_t took, rtt;
+	struct option_terms terms;
+	bool plain;            /* without options */
 };
 
-/* Run it. Returns out->status. */
-int client_run(const struct client_options *options, const struct client_job *job, struct client_outcome *out);
+struct client_job {
+	bool write;            /* put */
+	bool text;             /* netascii */
+	const char *host;      /* host, host:port, [v6] or [v6]:port, or several with commas between: asked in turn */
+	const char *port;      /* where the host does not say; NULL: 69 */
+	const char *remote;    /* the name as the server gets it */
+	const char *local;     /* "-": standard input or output; get: a directory takes the file's own name */
+	struct client_outcome out;
+};
+
+/* How far the running jobs have come, for whoever shows it. */
+struct client_state {
+	const struct client_job *job;  /* the one that runs, or the first of several; NULL: none */
+	size_t jobs, done, failed, running;
+	uint64_t bytes;        /* of the files that are running */
+	uint64_t expected;     /* of them in all, UINT64_MAX: unknown */
+	uint64_t finished;     /* bytes of those that are done */
+	mono_t elapsed;
+};
+
+/* A user interface; any of them may be NULL. */
+struct client_view {
+	void (*tick)(void *arg, const struct client_state *state);            /* a few times a second */
+	void (*done)(void *arg, const struct client_job *job);                /* a verdict */
+	void (*packet)(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len);
+	void *arg;
+};
+
+struct client;
+
+/*
+ * A client holds the loop and what it has learnt about hosts. *options and *view must outlive it and may change between
+ * two runs. NULL: out of memory or descriptors.
+ */
+struct client *client_new(const struct client_options *options, const struct client_view *view);
+void client_del(struct client *c);
+
+/*
+ * Run the jobs, options->parallel at a time. Returns 0, or the status of the first that failed. SIGINT, SIGTERM and SIGHUP
+ * end the run (and stay blocked after it): CLIENT_INTERRUPTED.
+ */
+enum client_status client_run(struct client *c, struct client_job *jobs, size_t n);
+
+/* The signal that ended the last run, or 0. */
+int client_interrupted(const struct client *c);
 
 #endif

@@ -1,8 +1,9 @@
-/* RFC 3617 URIs. */
+/* RFC 3617 URIs, and their short form. */
 #include "uri.h"
 
 #include "addr.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -51,7 +52,41 @@ static bool take_mode(struct uri *u)
 	return u->text || strcasecmp(mode, "octet") == 0;
 }
 
-int uri_parse(struct uri *u, const char *text, const char **why)
+/* Each host of a list must be one; only a single one is taken apart here. */
+static bool take_hosts(struct uri *u, char *list)
+{
+	char *copy, *rest, *host, *port;
+	bool good = true;
+
+	if (strchr(list, ',') == NULL)
+		return addr_split(list, &u->host, &u->port) == 0 && u->host != NULL;
+	u->host = list;
+	copy = rest = strdup(list);
+	if (copy == NULL)
+		return false;
+	while (good && rest != NULL) {
+		char *one = strsep(&rest, ",");
+
+		good = addr_split(one, &host, &port) == 0 && host != NULL;
+	}
+	free(copy);
+	return good;
+}
+
+static const char *take_apart(struct uri *u, char *authority, bool dir)
+{
+	if (!take_hosts(u, authority))
+		return "it names no host";
+	if (!take_mode(u))
+		return "its mode is neither octet nor netascii";
+	if (!decode(u->path) || !decode(u->host))
+		return "it has a bad % escape";
+	if (*u->path == '\0' && !dir)
+		return "it names no file";
+	return NULL;
+}
+
+int uri_parse(struct uri *u, const char *text, bool dir, const char **why)
 {
 	static const char scheme[] = "tftp://";
 	char *slash;
@@ -68,19 +103,70 @@ int uri_parse(struct uri *u, const char *text, const char **why)
 		return -1;
 	}
 	slash = strchr(u->buf, '/');
-	if (slash == NULL || slash[1] == '\0') {
+	if (slash == NULL) {
 		*why = "it names no file";
 		return -1;
 	}
 	*slash = '\0';
 	u->path = slash + 1;
-	if (addr_split(u->buf, &u->host, &u->port) != 0 || u->host == NULL)
+	*why = take_apart(u, u->buf, dir);
+	return *why == NULL ? 0 : -1;
+}
+
+bool uri_is_url(const char *text)
+{
+	const char *scheme = strstr(text, "://");
+
+	if (scheme == NULL || scheme == text)
+		return false;
+	for (const char *p = text; p < scheme; p++)
+		if (!((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') && !(p > text && strchr("0123456789+-.", *p) != NULL))
+			return false;
+	return true;
+}
+
+/* The colon between host and path, or NULL. */
+static const char *separator(const char *text)
+{
+	const char *colon;
+	struct in6_addr v6;
+
+	if (*text == '[') {
+		const char *end = strchr(text, ']');
+
+		return end != NULL && end[1] == ':' ? end + 1 : NULL;
+	}
+	colon = strchr(text, ':');
+	if (colon == NULL || colon == text || memchr(text, '/', (size_t)(colon - text)) != NULL)
+		return NULL;
+	return inet_pton(AF_INET6, text, &v6) == 1 ? NULL : colon;
+}
+
+bool uri_is_short(const char *text)
+{
+	return !uri_is_url(text) && separator(text) != NULL;
+}
+
+int uri_parse_short(struct uri *u, const char *text, bool dir, const char **why)
+{
+	const char *colon = separator(text);
+
+	memset(u, 0, sizeof(*u));
+	*why = NULL;
+	if (colon == NULL) {
+		*why = "it is not host:path";
+		return -1;
+	}
+	u->buf = strdup(text);
+	if (u->buf == NULL) {
+		*why = "out of memory";
+		return -1;
+	}
+	u->buf[colon - text] = '\0';
+	u->path = u->buf + (colon - text) + 1;
+	if (!take_hosts(u, u->buf))
 		*why = "it names no host";
-	else if (!take_mode(u))
-		*why = "its mode is neither octet nor netascii";
-	else if (!decode(u->path) || !decode(u->host))
-		*why = "it has a bad % escape";
-	else if (*u->path == '\0')
+	else if (*u->path == '\0' && !dir)
 		*why = "it names no file";
 	return *why == NULL ? 0 : -1;
 }

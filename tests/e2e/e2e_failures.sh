@@ -43,7 +43,6 @@ fails 26 "a local file that is not there" put nothing "$url/new"
 fails 26 "a local directory" put . "$url/new"
 fails 23 "a local directory that is not there" get "$url/file" no/such/file
 fails 6 "a host that is not there" get tftp://host.invalid/file old
-fails 64 "no arguments"
 fails 64 "an unknown verb" fetch "$url/file"
 fails 64 "an unknown option" get --no-such-option "$url/file" old
 fails 64 "an unknown scheme" get http://127.0.0.1/file old

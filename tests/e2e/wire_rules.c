@@ -1,0 +1,520 @@
+/*
+ * The real client's rules when a server is not as it should be: what it asks for next, whom it asks next, when it gives
+ * up, and what it says. The server is played by hand.
+ */
+#include "wire_peer.h"
+#include "wire_process.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { REFUSED = 7, LOCAL_READ = 26, SILENT = 28, USAGE = 64, NOT_FOUND = 68, ACCESS = 69 };
+
+static uint8_t data[40000];
+static struct wire listener, second, tid;
+static struct client c;
+static char url[128], target[PATH_ROOM];
+
+static void listen_here(void)
+{
+	wire_fill(data, sizeof(data), 7);
+	wire_open(&listener, "127.0.0.1");
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/name", wire_port(&listener));
+	path_join(target, files_dir(), "local");
+}
+
+/* The next request, at `w`; answers go out from a port of their own. */
+static void take_at(struct wire *w, int op)
+{
+	ck_assert_str_eq(wire_expect_request(w, op), "name");
+	wire_open(&tid, "127.0.0.1");
+	tid.peer = w->from;
+}
+
+static void take(int op)
+{
+	take_at(&listener, op);
+}
+
+static bool plain(const struct wire *w)
+{
+	return w->len == 2 + sizeof("name") + sizeof("octet");
+}
+
+static void ends(int status)
+{
+	int is = client_wait(&c);
+	ck_assert_msg(is == status, "exit status %d and not %d: %s", is, status, client_said(&c));
+}
+
+static void says(const char *words)
+{
+	ck_assert_msg(strstr(client_said(&c), words) != NULL, "<%s> is missing in: %s", words, client_said(&c));
+}
+
+/* It gives up on this attempt; until then it may repeat its ACK. */
+static void cancels(void)
+{
+	do
+		ck_assert(wire_recv(&tid, WIRE_WAIT));
+	while (wire_op(&tid) == OP_ACK);
+	ck_assert_int_eq(wire_op(&tid), OP_ERROR);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+START_TEST(options_that_are_refused_become_fewer_and_then_none)
+{
+	listen_here();
+	client_start(&c, "get", "--blksize", "1000", "--windowsize", "4", "--timeout", "2", url, "local", NULL);
+	take(OP_RRQ);
+	ck_assert_ptr_nonnull(wire_option(&listener, "windowsize"));
+	wire_error(&tid, 8, "windowsize?");
+	wire_close(&tid);
+	take(OP_RRQ);
+	ck_assert_ptr_null(wire_option(&listener, "windowsize"));
+	ck_assert_ptr_null(wire_option(&listener, "timeout"));
+	ck_assert_str_eq(wire_option(&listener, "blksize"), "1000");
+	wire_error(&tid, 4, "blksize?");
+	wire_close(&tid);
+	take(OP_RRQ);
+	ck_assert(plain(&listener));
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert(file_is(target, data, 700));
+}
+END_TEST
+
+/* Silence: three requests with everything, one with fewer options, one with none. */
+START_TEST(silence_is_answered_with_fewer_options_and_then_none)
+{
+	listen_here();
+	client_start(&c, "get", "--blksize", "1000", "--windowsize", "4", url, "local", NULL);
+	for (int i = 0; i < 3; i++) {
+		wire_expect_request(&listener, OP_RRQ);
+		ck_assert_ptr_nonnull(wire_option(&listener, "windowsize"));
+	}
+	wire_expect_request(&listener, OP_RRQ);
+	ck_assert_ptr_null(wire_option(&listener, "windowsize"));
+	ck_assert_ptr_nonnull(wire_option(&listener, "blksize"));
+	take(OP_RRQ);
+	ck_assert(plain(&listener));
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert(file_is(target, data, 700));
+}
+END_TEST
+
+START_TEST(what_a_server_can_stand_is_remembered_for_the_next_file)
+{
+	listen_here();
+	client_start(&c, "get", "--blksize", "1000", url, url, ".", NULL);
+	for (int i = 0; i < 2; i++) {
+		take(OP_RRQ);
+		wire_error(&tid, 4, "no options here");
+		wire_close(&tid);
+	}
+	for (int i = 0; i < 2; i++) {
+		take(OP_RRQ);
+		ck_assert(plain(&listener));
+		wire_write_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	ends(0);
+}
+END_TEST
+
+START_TEST(no_options_asks_for_none)
+{
+	listen_here();
+	client_start(&c, "get", "--no-options", url, "local", NULL);
+	take(OP_RRQ);
+	ck_assert(plain(&listener));
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+}
+END_TEST
+
+START_TEST(unanswered_request_is_repeated_as_often_as_told)
+{
+	listen_here();
+	client_start(&c, "get", "--retries", "0", url, "local", NULL);
+	double began = seconds();
+	wire_expect_request(&listener, OP_RRQ);
+	ends(SILENT);
+	ck_assert(seconds() - began < 2.5);
+	ck_assert(!wire_recv(&listener, 0));
+	client_start(&c, "get", "--retries", "1", "--timeout", "1", url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_expect_request(&listener, OP_RRQ);
+	ends(SILENT);
+	ck_assert(!wire_recv(&listener, 0));
+}
+END_TEST
+
+START_TEST(time_in_all_is_kept)
+{
+	listen_here();
+	file_write(target, "old", 3);
+	client_start(&c, "get", "--max-time", "1", url, "local", NULL);
+	double began = seconds();
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	cancels();
+	ends(SILENT);
+	ck_assert(seconds() - began < 3);
+	says("--max-time");
+	ck_assert(file_is(target, "old", 3));
+}
+END_TEST
+
+/* The server answers, its large packets do not come through: once more with smaller ones. */
+START_TEST(first_block_that_never_arrives_is_asked_for_in_smaller_ones)
+{
+	listen_here();
+	client_start(&c, "get", "--blksize", "1468", "--windowsize", "1", url, "local", NULL);
+	take(OP_RRQ);
+	wire_oack(&tid, "blksize", "1468", NULL);
+	wire_expect_ack(&tid, 0);
+	cancels();
+	wire_close(&tid);
+	take(OP_RRQ);
+	ck_assert_str_eq(wire_option(&listener, "blksize"), "1428");
+	wire_oack(&tid, "blksize", "1428", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 1428, data, 5000);
+	ends(0);
+	ck_assert(file_is(target, data, 5000));
+}
+END_TEST
+
+START_TEST(wrong_size_is_remarked_and_the_file_kept)
+{
+	listen_here();
+	client_start(&c, "get", url, "local", NULL);
+	take(OP_RRQ);
+	wire_oack(&tid, "tsize", "99", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 512, data, 1300);
+	ends(0);
+	says("announced 99 bytes");
+	ck_assert(file_is(target, data, 1300));
+}
+END_TEST
+
+/* An upload of the first 1300 bytes of data has begun, block 1 is there. */
+static void begin_put(void)
+{
+	listen_here();
+	file_write(target, data, 1300);
+	client_start(&c, "put", "local", url, NULL);
+	take(OP_WRQ);
+	ck_assert_str_eq(wire_option(&listener, "tsize"), "1300");
+	wire_ack(&tid, 0);
+	wire_expect_data(&tid, 1, data, 512);
+}
+
+START_TEST(source_that_shrinks_ends_the_upload)
+{
+	begin_put();
+	ck_assert_int_eq(truncate(target, 600), 0);
+	wire_ack(&tid, 1);
+	wire_expect_error(&tid, 0);
+	ends(LOCAL_READ);
+	says("became shorter");
+}
+END_TEST
+
+START_TEST(source_that_grows_is_sent_as_announced_and_remarked)
+{
+	begin_put();
+	FILE *f = fopen(target, "a");
+	ck_assert_ptr_nonnull(f);
+	fputs("more", f);
+	fclose(f);
+	wire_ack(&tid, 1);
+	wire_expect_data(&tid, 2, data + 512, 512);
+	wire_ack(&tid, 2);
+	wire_expect_data(&tid, 3, data + 1024, 276);
+	wire_ack(&tid, 3);
+	ends(0);
+	says("grew while it was being sent");
+}
+END_TEST
+
+/* Two servers in one URL. */
+static void listen_twice(void)
+{
+	listen_here();
+	wire_open(&second, "127.0.0.1");
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u,127.0.0.1:%u/name", wire_port(&listener), wire_port(&second));
+}
+
+START_TEST(server_that_lacks_the_file_is_followed_by_the_next)
+{
+	listen_twice();
+	client_start(&c, "get", url, "local", NULL);
+	take(OP_RRQ);
+	wire_error(&tid, 1, "not here");
+	wire_close(&tid);
+	take_at(&second, OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert_uint_eq(client_lines(&c), 0);
+	ck_assert(file_is(target, data, 700));
+}
+END_TEST
+
+START_TEST(server_that_is_silent_is_followed_within_seconds)
+{
+	listen_twice();
+	double began = seconds();
+	client_start(&c, "get", url, "local", NULL);
+	take_at(&second, OP_RRQ);
+	ck_assert_msg(seconds() - began < 8, "it took %.1f s", seconds() - began);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+}
+END_TEST
+
+START_TEST(server_that_is_not_there_is_followed_at_once)
+{
+	listen_twice();
+	wire_close(&listener);
+	client_start(&c, "get", url, "local", NULL);
+	take_at(&second, OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+}
+END_TEST
+
+START_TEST(server_that_breaks_off_is_followed_and_the_file_is_whole)
+{
+	listen_twice();
+	client_start(&c, "get", "--blksize", "512", url, "local", NULL);
+	take(OP_RRQ);
+	wire_data(&tid, 1, "something else", 14);
+	wire_close(&tid);
+	wire_open(&tid, "127.0.0.1");
+	ends(0);
+	ck_assert(file_is(target, "something else", 14));
+	client_start(&c, "get", "--blksize", "512", url, "local", NULL);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data + 1000, 512);
+	wire_expect_ack(&tid, 1);
+	wire_error(&tid, 2, "changed my mind");
+	wire_close(&tid);
+	take_at(&second, OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert(file_is(target, data, 700));
+}
+END_TEST
+
+START_TEST(words_of_a_server_are_worth_more_than_the_silence_of_another)
+{
+	listen_twice();
+	client_start(&c, "get", "--retries", "0", url, "local", NULL);
+	take(OP_RRQ);
+	wire_error(&tid, 1, "not here");
+	ends(NOT_FOUND);
+	says("not here");
+	ck_assert_uint_eq(client_lines(&c), 1);
+}
+END_TEST
+
+START_TEST(upload_that_is_refused_stays_refused)
+{
+	listen_twice();
+	file_write(target, data, 10);
+	client_start(&c, "put", "local", url, NULL);
+	take(OP_WRQ);
+	wire_error(&tid, 2, "no");
+	ends(ACCESS);
+	ck_assert(!wire_recv(&second, 0));
+}
+END_TEST
+
+START_TEST(answer_from_another_address_is_named)
+{
+	listen_here();
+	client_start(&c, "get", "--retries", "1", url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&second, "127.0.0.2");
+	second.peer = listener.from;
+	wire_data(&second, 1, data, 100);
+	ends(SILENT);
+	says("127.0.0.2");
+	says("--relaxed-peer");
+}
+END_TEST
+
+START_TEST(relaxed_peer_takes_it)
+{
+	listen_here();
+	client_start(&c, "get", "--relaxed-peer", url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&second, "127.0.0.2");
+	second.peer = listener.from;
+	wire_write_rest(&second, 512, data, 700);
+	ends(0);
+	ck_assert(file_is(target, data, 700));
+}
+END_TEST
+
+START_TEST(local_address_and_ports_are_as_told)
+{
+	char range[32];
+	listen_here();
+	for (int i = 0; i < 2; i++) {
+		snprintf(range, sizeof(range), "%d:%d", 31000, 31003);
+		client_start(&c, "get", "--bind", "127.0.0.3", "--port-range", range, url, "local", NULL);
+		take(OP_RRQ);
+		ck_assert(wire_from_host(&listener, "127.0.0.3"));
+		ck_assert_uint_ge(wire_from_port(&listener), 31000);
+		ck_assert_uint_le(wire_from_port(&listener), 31003);
+		wire_write_rest(&tid, 512, data, 10);
+		ends(0);
+		wire_close(&tid);
+	}
+	/* no port is left */
+	snprintf(range, sizeof(range), "%u:%u", wire_port(&listener), wire_port(&listener));
+	client_start(&c, "get", "--bind", "127.0.0.1", "-R", range, url, "local", NULL);
+	ends(REFUSED);
+	says("in use");
+}
+END_TEST
+
+START_TEST(trace_shows_every_packet_in_words)
+{
+	listen_here();
+	client_start(&c, "get", "--trace", "--blksize", "600", "--windowsize", "1", url, "local", NULL);
+	take(OP_RRQ);
+	wire_oack(&tid, "blksize", "600", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 600, data, 700);
+	ends(0);
+	says("sent RRQ <file=name, mode=octet, tsize=0, blksize=600> to 127.0.0.1:");
+	says("received OACK <blksize=600> from 127.0.0.1:");
+	says("sent ACK <block=0>");
+	says("received DATA <block=1, 600 bytes>");
+	says("received DATA <block=2, 100 bytes>");
+	says("sent ACK <block=2>");
+}
+END_TEST
+
+START_TEST(json_is_one_object_for_each_file)
+{
+	listen_here();
+	client_start(&c, "get", "--json", "--no-options", url, url, ".", NULL);
+	take(OP_RRQ);
+	wire_error(&tid, 1, "\"quoted\" \\ and \x1b[1m");
+	wire_close(&tid);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(NOT_FOUND);
+	char command[2 * PATH_ROOM];
+	/* any JSON parser will do; perl's comes with perl */
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}\"; "
+	    "END { exit(\"@s\" eq \"68:0:name 0:700:name\" ? 0 : 1) }' '%s'", c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(verbose_sums_up_and_quiet_says_nothing)
+{
+	listen_here();
+	client_start(&c, "-v", "get", "--no-options", url, "local", NULL);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert_uint_eq(client_lines(&c), 1);
+	says("700 bytes");
+	says("no options");
+	says("0 resent");
+	wire_close(&tid);
+	client_start(&c, "-v", "-q", "get", url, "local", NULL);
+	take(OP_RRQ);
+	wire_oack(&tid, "tsize", "5", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert_uint_eq(client_lines(&c), 0);
+}
+END_TEST
+
+START_TEST(files_that_fail_are_counted_and_the_others_come)
+{
+	listen_here();
+	client_start(&c, "get", "--no-options", url, url, url, ".", NULL);
+	for (int i = 0; i < 3; i++) {
+		take(OP_RRQ);
+		if (i == 1)
+			wire_error(&tid, 2, "not this one");
+		else
+			wire_write_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	ends(ACCESS);
+	says("1 of 3 files failed");
+	ck_assert_uint_eq(client_lines(&c), 2);
+}
+END_TEST
+
+/* The second request comes while the first is not yet answered. */
+START_TEST(files_come_in_parallel)
+{
+	static struct wire tids[3];
+	listen_here();
+	client_start(&c, "get", "--parallel", "3", "--no-options", url, url, url, ".", NULL);
+	for (int i = 0; i < 3; i++) {
+		wire_expect_request(&listener, OP_RRQ);
+		wire_open(&tids[i], "127.0.0.1");
+		tids[i].peer = listener.from;
+	}
+	for (int i = 2; i >= 0; i--)
+		wire_write_rest(&tids[i], 512, data, 700);
+	ends(0);
+}
+END_TEST
+
+START_TEST(progress_is_shown_when_told_and_only_then)
+{
+	listen_here();
+	for (int i = 0; i < 2; i++) {
+		client_start(&c, "get", i ? "--progress" : "--no-progress", "--no-options", url, "local", NULL);
+		take(OP_RRQ);
+		wire_data(&tid, 1, data, 512);
+		wire_expect_ack(&tid, 1);
+		sleep_ms(700);
+		wire_data(&tid, 2, data + 512, 88);
+		wire_expect_ack(&tid, 2);
+		ends(0);
+		wire_close(&tid);
+		ck_assert_int_eq(i, strstr(client_said(&c), "name") && strstr(client_said(&c), "512 B"));
+	}
+}
+END_TEST
+
+WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
+    silence_is_answered_with_fewer_options_and_then_none, what_a_server_can_stand_is_remembered_for_the_next_file,
+    no_options_asks_for_none, unanswered_request_is_repeated_as_often_as_told, time_in_all_is_kept,
+    first_block_that_never_arrives_is_asked_for_in_smaller_ones, wrong_size_is_remarked_and_the_file_kept,
+    source_that_shrinks_ends_the_upload, source_that_grows_is_sent_as_announced_and_remarked,
+    server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
+    server_that_is_not_there_is_followed_at_once, server_that_breaks_off_is_followed_and_the_file_is_whole,
+    words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
+    answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
+    trace_shows_every_packet_in_words, json_is_one_object_for_each_file, verbose_sums_up_and_quiet_says_nothing,
+    files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)

@@ -1,0 +1,111 @@
+/* What client.c, task.c, ask.c and verdict.c share; nobody else includes it. */
+#ifndef CLIENT_INT_H
+#define CLIENT_INT_H
+
+#include "client.h"
+#include "endpoint.h"
+#include "store_file.h"
+
+#define HOST_ADDRESSES 8
+
+/* What to ask of a server. Old ones choke on a few options, very old ones on any. */
+enum ask_level { ASK_ALL, ASK_FEWER, ASK_NONE };
+
+/* A server by name, and what was learnt about it in this run. */
+struct host {
+	struct host *next;
+	char *name;              /* as the job has it: host or host:port */
+	char *port;              /* or NULL */
+	int family;
+	struct addr addrs[HOST_ADDRESSES];
+	int n;                   /* addresses, or a negative EAI_ code */
+	enum ask_level level;    /* what it is known to answer to */
+	uint32_t most;           /* blocks larger than this never arrived; 0: no limit known */
+	bool silent;             /* it did not answer at all */
+};
+
+/* One job under way: the servers to ask, the attempt that runs. */
+struct task {
+	struct client *client;
+	struct client_job *job;
+	struct task *next;
+	char *hosts;             /* the job's list, cut at its commas as they are reached */
+	char *rest;              /* what follows the present one, NULL: nothing */
+	struct host *host;
+	int at;                  /* which of its addresses */
+	enum ask_level level;
+	enum ask_level first;    /* the first that was asked of this address */
+	bool repeated;           /* an earlier attempt at this address met silence */
+	unsigned sends;          /* requests that a silent address gets in all */
+	uint32_t blksize, windowsize; /* offered, or to be */
+	uint64_t size;           /* of the source, UINT64_MAX: unknown */
+	bool stream;             /* the local end can be used only once */
+	struct transfer_request request;
+	struct transfer_policy policy;
+	struct endpoint endpoint;
+	struct session session;
+	struct store_file file;
+	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
+	struct loop_timer limit; /* --max-time */
+	struct loop_timer hole;  /* looks whether any data comes through */
+	mono_t began;
+	mono_t answered;         /* when `hole` first saw that the request was answered, 0: not yet */
+	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
+	bool open;               /* there is a session */
+	bool over;               /* it has ended */
+	bool complete;           /* and the file with it */
+	bool black_hole;         /* it was ended because no block came through */
+	bool out_of_time;
+	struct client_outcome said; /* what an earlier server said, worth more than a later one's silence */
+};
+
+struct client {
+	const struct client_options *options;
+	const struct client_view *view;
+	struct loop loop;
+	struct exchange *exchange;
+	struct host *hosts;
+	struct task *tasks;      /* those begun and not yet gone */
+	size_t running;          /* of them, without a verdict */
+	size_t live;             /* all of them */
+	struct client_job *jobs;
+	size_t njobs, begun;
+	struct loop_timer tick;
+	mono_t started;
+	int interrupted;         /* the signal, or 0 */
+};
+
+/* client.c: the job has its verdict. */
+void client_job_done(struct client *c, struct client_job *job);
+
+/*
+ * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over: it
+ * begins another attempt where there is one worth making (true), or settles the verdict (false).
+ */
+struct task *task_new(struct client *c, struct client_job *job);
+bool task_start(struct task *t);
+bool task_next(struct task *t);
+void task_cancel(struct task *t, const char *why, mono_t now);
+void task_del(struct task *t);
+
+/* ask.c */
+struct host *host_find(struct client *c, const char *name, const char *port);  /* resolved; NULL: out of memory */
+void host_forget(struct client *c);                                            /* all of them */
+void ask_sizes(struct task *t);                       /* block and window for the task's address */
+void ask_offer(struct task *t);                       /* fills t->request */
+unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
+uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
+
+/* verdict.c: words and status for what ended. */
+void verdict_say(struct client_outcome *out, enum client_status status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void verdict_local(struct task *t, int err);          /* -errno: the local file */
+void verdict_judge(struct task *t);                   /* from the transfer's result */
+
+/* A name for a message: anything in it that could move a terminal is escaped. */
+struct printable {
+	char text[160];
+};
+struct printable printable(const char *name);
+
+#endif

@@ -1,0 +1,113 @@
+/* Opening local files. A symbolic link is followed to what it points at, so that the link survives a download. */
+#include "local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *local_tail(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static int target(const char *local, const char *remote, char path[PATH_MAX])
+{
+	const char *own = local_tail(remote);
+	struct stat st;
+	char real[PATH_MAX];
+	int n = snprintf(path, PATH_MAX, "%s", local);
+
+	if (n < PATH_MAX && stat(local, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (*own == '\0' || strcmp(own, ".") == 0 || strcmp(own, "..") == 0)
+			return -EISDIR;
+		n = snprintf(path, PATH_MAX, "%s/%s", local, own);
+	}
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real) != NULL)
+		strcpy(path, real);
+	return 0;
+}
+
+/* A terminal, a pipe, /dev/null. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text)
+{
+	char *base = strrchr(path, '/');
+	struct stat st;
+	int dir, err;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (stat(path, &st) == 0 && access(path, W_OK) != 0)
+		return -errno;
+	if (base == NULL) {
+		dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		base = path;
+	} else {
+		*base++ = '\0';
+		dir = open(*path != '\0' ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (dir < 0)
+		return -errno;
+	err = *base == '\0' ? -EISDIR : store_file_sink(f, store, dir, base, 0666, text, UINT64_MAX, false);
+	close(dir);
+	return err;
+}
+
+int local_sink(struct store_file *f, struct store *store, const char *local, const char *remote, bool text,
+    bool *stream)
+{
+	char path[PATH_MAX];
+	int fd, err;
+
+	*stream = true;
+	if (strcmp(local, "-") == 0) {
+		fd = dup(STDOUT_FILENO);
+		return fd < 0 ? -errno : store_file_stream(f, store, fd, text);
+	}
+	err = target(local, remote, path);
+	if (err != 0)
+		return err;
+	if (!is_special(path)) {
+		*stream = false;
+		return open_beside(f, store, path, text);
+	}
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : store_file_stream(f, store, fd, text);
+}
+
+int local_source(struct store_file *f, struct store *store, const char *local, bool text, size_t keep, uint64_t *size,
+    bool *stream)
+{
+	struct stat st;
+	int fd = strcmp(local, "-") == 0 ? dup(STDIN_FILENO) : open(local, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int err;
+
+	*size = UINT64_MAX;
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+		err = S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+		close(fd);
+		return err;
+	}
+	/* Standard input may be a file that somebody has read a part of: then it is a stream like any other. */
+	if (S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0)
+		*size = (uint64_t)st.st_size;
+	*stream = *size == UINT64_MAX;
+	return store_file_source(f, store, fd, *size, text, keep);
+}

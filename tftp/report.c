@@ -1,0 +1,152 @@
+/* Printing. */
+#include "report.h"
+
+#include "log.h"
+#include "trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- JSON ----------------------------------------------------------------------------------------------------------- */
+
+/* A string as JSON has it. Bytes that are no UTF-8, and control characters, come as \xNN in the text. */
+static void json_text(FILE *out, const char *key, const char *s)
+{
+	char safe[2048];
+
+	fprintf(out, "\"%s\":\"", key);
+	for (const char *p = log_safe(safe, sizeof(safe), s, strlen(s)); *p != '\0'; p++)
+		fprintf(out, *p == '\\' || *p == '"' ? "\\%c" : "%c", *p);
+	fputs("\",", out);
+}
+
+/* Messages are safe already: escaping them twice would show the escapes. */
+static void json_message(FILE *out, const char *key, const char *s)
+{
+	fprintf(out, "\"%s\":", key);
+	if (*s == '\0') {
+		fputs("null,", out);
+		return;
+	}
+	fputc('"', out);
+	for (; *s != '\0'; s++)
+		fprintf(out, *s == '\\' || *s == '"' ? "\\%c" : "%c", *s);
+	fputs("\",", out);
+}
+
+static void json(FILE *out, const struct client_job *job)
+{
+	const struct client_outcome *o = &job->out;
+	double seconds = (double)o->took / MONO_SEC;
+
+	fputc('{', out);
+	json_text(out, "operation", job->write ? "put" : "get");
+	json_text(out, "host", job->host);
+	json_text(out, "peer", o->peer);
+	json_text(out, "remote", job->remote);
+	json_text(out, "local", job->local);
+	json_text(out, "mode", job->text ? "netascii" : "octet");
+	fprintf(out, "\"status\":%d,", (int)o->status);
+	json_message(out, "error", o->message);
+	json_message(out, "note", o->note);
+	fprintf(out, "\"bytes\":%llu,\"seconds\":%.6f,\"rate\":%.0f,\"resent\":%llu,\"rtt\":%.6f,", (unsigned long long)o->bytes,
+	    seconds, seconds > 0 ? (double)o->bytes / seconds : 0, (unsigned long long)o->resent, (double)o->rtt / MONO_SEC);
+	fprintf(out, "\"blksize\":%u,\"windowsize\":%u", o->terms.blksize, o->terms.windowsize);
+	if (o->terms.tsize != TSIZE_UNKNOWN && o->terms.blksize != 0)
+		fprintf(out, ",\"tsize\":%llu", (unsigned long long)o->terms.tsize);
+	fputs("}\n", out);
+	fflush(out);
+}
+
+/* ---- sentences ------------------------------------------------------------------------------------------------------ */
+
+static void summary(const struct client_job *job)
+{
+	const struct client_outcome *o = &job->out;
+	double seconds = (double)o->took / MONO_SEC;
+	char safe[160], rate[16];
+
+	progress_bytes(rate, seconds > 0 ? (double)o->bytes / seconds : 0);
+	fprintf(stderr, "tftp: %s \"%s\" %s %s: %llu bytes in %.3f s (%s/s), blksize %u, windowsize %u%s, rtt %.2f ms, "
+	    "%llu resent\n", job->write ? "sent" : "received", log_safe(safe, sizeof(safe), job->remote, strlen(job->remote)),
+	    job->write ? "to" : "from", o->peer, (unsigned long long)o->bytes, seconds, rate, o->terms.blksize,
+	    o->terms.windowsize, o->plain ? ", no options" : "", (double)o->rtt / MONO_MS, (unsigned long long)o->resent);
+}
+
+static void done(void *arg, const struct client_job *job)
+{
+	struct report *r = arg;
+
+	progress_clear(&r->progress);
+	if (r->args->json)
+		json(r->json, job);
+	if (job->out.status == CLIENT_INTERRUPTED)
+		return;
+	if (job->out.status != CLIENT_OK)
+		fprintf(stderr, "tftp: %s\n", job->out.message);
+	else if (r->args->verbose && !r->args->quiet)
+		summary(job);
+	if (job->out.status == CLIENT_OK && job->out.note[0] != '\0' && !r->args->quiet)
+		fprintf(stderr, "tftp: %s\n", job->out.note);
+}
+
+static void tick(void *arg, const struct client_state *state)
+{
+	struct report *r = arg;
+
+	progress_draw(&r->progress, state);
+}
+
+static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len)
+{
+	struct report *r = arg;
+	char line[1024];
+
+	(void)r;
+	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
+}
+
+/* ---- setting up ----------------------------------------------------------------------------------------------------- */
+
+void report_update(struct report *r)
+{
+	const struct args *a = r->args;
+	const char *terminal = getenv("TERM");
+	bool capable = isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0);
+	bool bar = a->progress >= 0 ? a->progress : capable;
+
+	progress_init(&r->progress, STDERR_FILENO);
+	r->view = (struct client_view){
+		.tick = bar && !a->quiet && !a->options.trace ? tick : NULL,
+		.done = done,
+		.packet = a->options.trace ? packet : NULL,
+		.arg = r,
+	};
+}
+
+void report_init(struct report *r, const struct args *args, bool to_stdout)
+{
+	r->args = args;
+	r->json = to_stdout ? stderr : stdout;
+	report_update(r);
+}
+
+void report_total(struct report *r, const struct client_job *jobs, size_t n, bool interrupted)
+{
+	size_t failed = 0, done_well = 0;
+
+	progress_clear(&r->progress);
+	for (size_t i = 0; i < n; i++) {
+		failed += jobs[i].out.decided && jobs[i].out.status != CLIENT_OK;
+		done_well += jobs[i].out.decided && jobs[i].out.status == CLIENT_OK;
+	}
+	if (interrupted && n > 1)
+		fprintf(stderr, "tftp: interrupted, %zu of %zu files are complete\n", done_well, n);
+	else if (interrupted)
+		fprintf(stderr, "tftp: interrupted\n");
+	else if (n > 1 && failed > 0)
+		fprintf(stderr, "tftp: %zu of %zu files failed\n", failed, n);
+	else if (n > 1 && r->args->verbose && !r->args->quiet)
+		fprintf(stderr, "tftp: %zu files\n", n);
+}

@@ -1,0 +1,159 @@
+/* Words for a person, and an exit status, for however a transfer ended: host, file, what happened, what to try. */
+#include "client_int.h"
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct printable printable(const char *name)
+{
+	struct printable p;
+
+	log_safe(p.text, sizeof(p.text), name, strlen(name));
+	return p;
+}
+
+void verdict_say(struct client_outcome *out, enum client_status status, const char *fmt, ...)
+{
+	va_list ap;
+
+	out->status = status;
+	va_start(ap, fmt);
+	vsnprintf(out->message, sizeof(out->message), fmt, ap);
+	va_end(ap);
+}
+
+static const struct {
+	enum client_status status;
+	const char *hint;
+} of_code[] = {
+	[ERROR_UNDEFINED] = {CLIENT_PEER, ""},
+	[ERROR_NOT_FOUND] = {CLIENT_NOT_FOUND, "; check the name, upper and lower case and slashes count"},
+	[ERROR_ACCESS] = {CLIENT_ACCESS, "; the server's configuration or the file's permissions forbid it"},
+	[ERROR_DISK_FULL] = {CLIENT_DISK_FULL, "; make room on the server"},
+	[ERROR_ILLEGAL] = {CLIENT_ILLEGAL, ""},
+	[ERROR_UNKNOWN_TID] = {CLIENT_UNKNOWN_TID, "; try again"},
+	[ERROR_EXISTS] = {CLIENT_EXISTS, "; use another name, or remove it on the server"},
+	[ERROR_NO_USER] = {CLIENT_NO_USER, ""},
+	[ERROR_OPTION] = {CLIENT_ILLEGAL, "; try --no-options"},
+};
+
+static void peer_error(struct task *t, const struct transfer_result *r)
+{
+	size_t code = r->code < sizeof(of_code) / sizeof(of_code[0]) ? r->code : ERROR_UNDEFINED;
+	const char *hint = of_code[code].hint;
+
+	/* hpa's server takes no new files unless it is told to. */
+	if (code == ERROR_NOT_FOUND && t->job->write)
+		hint = "; the server may only take files that exist there already";
+	verdict_say(&t->job->out, of_code[code].status, "%s answered for \"%s\": %s (error %u)%s",
+	    printable(t->host->name).text, printable(t->job->remote).text, printable(r->text).text, r->code, hint);
+}
+
+static void timed_out(struct task *t, const struct transfer_result *r)
+{
+	struct printable host = printable(t->host->name), file = printable(t->job->remote);
+	struct client_outcome *out = &t->job->out;
+	char text[ADDR_TEXT];
+
+	if (t->elsewhere.sa.sa_family != AF_UNSPEC && !transfer_answered(&t->session.transfer))
+		verdict_say(out, CLIENT_SILENT, "%s did not answer for \"%s\", but %s did; if that is the same server, use "
+		    "--relaxed-peer", host.text, file.text, addr_host(&t->elsewhere, text));
+	else if (r->bytes > 0)
+		verdict_say(out, CLIENT_SILENT, "%s fell silent after %llu bytes of \"%s\"; try again", host.text,
+		    (unsigned long long)r->bytes, file.text);
+	else if (transfer_answered(&t->session.transfer))
+		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\" and fell silent; try --blksize 512", host.text, file.text);
+	else
+		verdict_say(out, CLIENT_SILENT, "no answer from %s for \"%s\"; is a TFTP server running there, and does a firewall "
+		    "let its replies through? (tftp doctor %s)", host.text, file.text, host.text);
+}
+
+void verdict_local(struct task *t, int err)
+{
+	const struct client_job *job = t->job;
+	const char *what = job->write ? "read" : "write";
+	const char *stream = job->write ? "standard input" : "standard output";
+
+	if (strcmp(job->local, "-") == 0)
+		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s: %s", what, stream, strerror(-err));
+	else
+		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s \"%s\": %s", what,
+		    printable(job->local).text, strerror(-err));
+}
+
+static void failed(struct task *t, const struct transfer_result *r)
+{
+	struct client_outcome *out = &t->job->out;
+	struct printable host = printable(t->host->name), file = printable(t->job->remote);
+
+	if (t->out_of_time)
+		verdict_say(out, CLIENT_SILENT, "%s: \"%s\" was not complete after %u seconds (--max-time), %llu bytes were",
+		    host.text, file.text, t->client->options->max_time, (unsigned long long)r->bytes);
+	else if (t->black_hole)
+		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\", but no block of %u bytes comes through; is the MTU wrong on "
+		    "the way?", host.text, file.text, transfer_terms(&t->session.transfer)->blksize);
+	else if (r->store_error == STORE_SHRUNK)
+		verdict_say(out, CLIENT_READ, "\"%s\" became shorter while it was being sent; nothing complete is on %s",
+		    printable(t->job->local).text, host.text);
+	else if (r->store_error != 0)
+		verdict_local(t, r->store_error);
+	else
+		verdict_say(out, CLIENT_ILLEGAL, "gave up on \"%s\" from %s: %s; try --no-options", file.text, host.text, r->text);
+}
+
+/* The transfer is complete; what does not fit is worth a word. */
+static void remark(struct task *t, const struct transfer_result *r)
+{
+	struct client_outcome *out = &t->job->out;
+	struct stat st;
+
+	if (!t->job->write && !t->job->text && out->terms.tsize != TSIZE_UNKNOWN && out->terms.tsize != r->bytes)
+		snprintf(out->note, sizeof(out->note), "%.60s announced %llu bytes for \"%.80s\" and sent %llu",
+		    printable(t->host->name).text, (unsigned long long)out->terms.tsize, printable(t->job->remote).text,
+		    (unsigned long long)r->bytes);
+	if (t->job->write && t->size != UINT64_MAX && fstat(t->file.fd, &st) == 0 && (uint64_t)st.st_size > t->size)
+		snprintf(out->note, sizeof(out->note), "\"%s\" grew while it was being sent: its first %llu bytes were",
+		    printable(t->job->local).text, (unsigned long long)t->size);
+}
+
+void verdict_judge(struct task *t)
+{
+	const struct transfer *transfer = &t->session.transfer;
+	const struct transfer_result *r = &transfer->result;
+	struct client_outcome *out = &t->job->out;
+
+	out->bytes = r->bytes;
+	out->resent += r->resent;
+	out->took = r->ended - t->began;
+	out->rtt = transfer_rtt(transfer);
+	out->terms = *transfer_terms(transfer);
+	out->plain = t->request.offered.n == 0;
+	addr_print(&t->session.peer, out->peer);
+	switch (r->outcome) {
+	case TRANSFER_DONE:
+		out->status = CLIENT_OK;
+		out->message[0] = '\0';
+		remark(t, r);
+		break;
+	case TRANSFER_PEER_ERROR:
+	case TRANSFER_PROBED:
+		peer_error(t, r);
+		break;
+	case TRANSFER_TIMED_OUT:
+		timed_out(t, r);
+		break;
+	case TRANSFER_UNREACHABLE:
+		verdict_say(out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and on this port?",
+		    printable(t->host->name).text, printable(t->job->remote).text, strerror(r->code));
+		break;
+	case TRANSFER_RUNNING:
+	case TRANSFER_FAILED:
+		failed(t, r);
+		break;
+	}
+	if (t->client->interrupted != 0 && r->outcome != TRANSFER_DONE)
+		verdict_say(out, CLIENT_INTERRUPTED, "interrupted");
+}
