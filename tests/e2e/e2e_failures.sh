@@ -120,7 +120,7 @@ for signal in INT TERM; do
 	client=$!
 	eventually waits
 	sleep 0.2
-	kill -$signal $client
+	ours $client && kill -$signal $client
 	wait $client
 	status=$?
 	case $signal in

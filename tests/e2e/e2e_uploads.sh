@@ -67,7 +67,7 @@ for signal in TERM KILL; do
 	unfinished() { [ -n "$(find "$tmp/root" -name '.tftp-part-*')" ]; }
 	check "an upload is written beside its target" eventually unfinished
 	check "the old file is what is seen meanwhile" cmp -s "$tmp/root/uploaded" "$tmp/here/before"
-	kill -$signal $client
+	ours $client && kill -$signal $client
 	wait $client 2>/dev/null
 	exec 9>&-
 	settled() { [ "$(ls -A "$tmp/root")" = uploaded ]; }
@@ -88,8 +88,8 @@ pids="$pids $client"
 exec 9>"$tmp/here/pipe"
 head -c 100000 "$tmp/here/file" >&9
 eventually unfinished
-kill "$pid"
-gone() { ! kill -0 "$pid" 2>/dev/null; }
+ours "$pid" && kill "$pid"
+gone() { ! ours "$pid"; }
 check "the server ends on SIGTERM though a transfer runs" eventually gone
 wait "$pid" 2>/dev/null
 status=$?
@@ -97,8 +97,7 @@ check "with status 0 (it was $status)" test $status = 0
 check "and leaves nothing unfinished" settled
 check "and keeps the old file" cmp -s "$tmp/root/uploaded" "$tmp/here/before"
 exec 9>&-
-kill $client 2>/dev/null
-wait $client 2>/dev/null
+stop $client
 
 # ---- a full disk ----------------------------------------------------------------------------------------------------
 

@@ -15,14 +15,35 @@ tftp=$build/tftp
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/tftp-e2e.XXXXXX") || exit 1
 chmod 755 "$tmp"
 pids=
+bound=
 failed=0
+
+# ours PID: it is a child of this shell, and runs. A number alone is not enough: once a child is gone, another process, of anybody
+# on this machine, may have it.
+ours() {
+	read -r self _ </proc/self/stat
+	awk -v self="$self" '$1 == "State:" { dead = $2 == "Z" } $1 == "PPid:" { child = $2 == self }
+		END { exit !child || dead }' "/proc/$1/status" 2>/dev/null
+}
+
+# end_children: all that this shell has started and that still runs
+end_children() {
+	for child in $pids; do
+		ours "$child" && kill "$child" 2>/dev/null
+	done
+	pids=
+}
+
+# stop PID
+stop() {
+	ours "$1" && kill "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
 
 # Background processes and files go however the script ends.
 clean_up() {
 	trap - EXIT INT TERM
-	for pid in $pids; do
-		kill "$pid" 2>/dev/null
-	done
+	end_children
 	for mount in $(awk -v d="$tmp/" 'index($2, d) == 1 { print $2 }' /proc/mounts); do
 		umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
 	done
@@ -83,24 +104,24 @@ free_port() {
 
 # listening PID PORT: the server is up, or has ended.
 up_or_gone() {
-	taken "$2" || ! kill -0 "$1" 2>/dev/null
+	taken "$2" || ! ours "$1"
 }
 
 # start NAME COMMAND...: a server in the background that will listen on $port; its output goes to $tmp/NAME.log.
-# Sets $pid. False if it ends instead.
+# Sets $pid. False if it ends instead. COMMAND may be "peer". The process is the server itself, so that it can be ended.
 start() {
 	name=$1
 	shift
-	patience=600 "$@" >"$tmp/$name.log" 2>&1 </dev/null &
+	(
+		if [ "$1" = peer ]; then
+			shift
+			use_peer "$@"
+		fi
+		exec "$@"
+	) >"$tmp/$name.log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
-	eventually up_or_gone $pid "$port" && kill -0 $pid 2>/dev/null && taken "$port"
-}
-
-# stop PID
-stop() {
-	kill "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
+	eventually up_or_gone $pid "$port" && ours $pid && taken "$port"
 }
 
 # start_tftpd NAME ARGUMENTS...: our server on 127.0.0.1, and on ::1 where there is one. Sets $port, $pid and $log; a
@@ -125,12 +146,20 @@ has_v6() {
 	[ -e /proc/net/if_inet6 ] && grep -q '^0*1 .* lo$' /proc/net/if_inet6
 }
 
-# peer PACKAGE/PATH ARGUMENTS...: one of the programs that tests/setup.sh unpacked, with its libraries.
-peer() {
+# use_peer PACKAGE/PATH ARGUMENTS...: this process becomes one of the programs that tests/setup.sh unpacked, with its
+# libraries. peer: the same, to be waited for.
+use_peer() {
+	LD_LIBRARY_PATH=$(find "$peers/${1%%/*}" -type d -path '*/lib/*-linux-gnu' | paste -s -d: -)
+	export LD_LIBRARY_PATH
 	program=$peers/$1
-	libs=$(find "$peers/${1%%/*}" -type d -path '*/lib/*-linux-gnu' | paste -s -d: -)
 	shift
-	LD_LIBRARY_PATH=$libs timeout "${patience:-60}" "$program" "$@"
+	exec $bound "$program" "$@"
+}
+peer() {
+	(
+		bound="timeout 60"
+		use_peer "$@"
+	)
 }
 has_peer() {
 	[ -x "$peers/$1" ]
@@ -184,7 +213,7 @@ together() {
 	for job; do
 		(
 			pids=
-			trap 'for pid in $pids; do kill "$pid" 2>/dev/null; done' EXIT
+			trap end_children EXIT
 			trap 'exit 1' INT TERM
 			"$job" >"$tmp/job.$job" 2>&1
 		) &

@@ -225,8 +225,10 @@ static bool greets(struct server *s, const char *host)
 {
 	static struct wire w;
 	for (int64_t until = now_ms() + WIRE_WAIT; now_ms() < until; sleep_ms(3)) {
-		if (waitpid(s->pid, NULL, WNOHANG) == s->pid)
+		if (waitpid(s->pid, NULL, WNOHANG) == s->pid) {
+			s->pid = 0; /* the number is free for others now */
 			return false;
+		}
 		if (!strchr(server_log(s), '\n'))
 			continue;
 		/* a first line may also be the complaint with which it ends */
@@ -268,7 +270,10 @@ static void start(struct server *s, const char *host, uid_t uid, va_list options
 		s->pid = spawn("tftpd", args, "/dev/null", s->log, uid, NULL);
 		if (greets(s, host))
 			return;
-		kill(s->pid, SIGKILL);
+		if (s->pid > 0) {
+			kill(s->pid, SIGKILL);
+			waitpid(s->pid, NULL, 0);
+		}
 	}
 	ck_abort_msg("the server does not start: %s", server_log(s));
 }
