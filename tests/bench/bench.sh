@@ -9,6 +9,7 @@
 #   clients=A,B  of ours,curl,hpa,atftp,busybox
 #   case=TEXT    only the cases whose name contains TEXT
 #   size=K       for `loss`: how many KiB the file has; default smaller where a round trip costs much, 8192 elsewhere
+#   nice=N       priority of everything measured: -15 keeps others' work on this machine out of the figures (root)
 #   out=DIR      where the raw numbers and the tables go (default BUILD/bench/out)
 #
 # One client and its server share a CPU, since a wake-up across CPUs costs more than a block; for many clients, and for
@@ -40,6 +41,9 @@ for word; do
 	clients=*) clients=${word#*=} ;;
 	case=*) only=${word#*=} ;;
 	size=*) size=${word#*=} ;;
+	nice=*) renice -n "${word#*=}" $$ >/dev/null || exit 2
+		# Priorities count only within a session, where the kernel groups tasks by session.
+		echo "${word#*=}" 2>/dev/null >/proc/$$/autogroup || true ;;
 	out=*) out=${word#*=} ;;
 	limits | lockstep | window | many | small | put | loss | patience | client | fair | idle)
 		sections="$sections $word" ;;
