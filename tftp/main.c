@@ -2,6 +2,7 @@
 #include "args.h"
 #include "client.h"
 #include "command.h"
+#include "doctor.h"
 #include "form.h"
 #include "report.h"
 #include "shell.h"
@@ -20,9 +21,10 @@ static void usage(FILE *out)
 	    "  tftp [options] [HOST [PORT]] [-c COMMAND...]\n"
 	    "  tftp [options] -g|-p [-l LOCAL] [-r REMOTE] HOST [PORT]\n"
 	    "  tftp [-i] HOST get|put SOURCE [DESTINATION]\n"
+	    "  tftp [options] doctor HOST[:PORT] [FILE]\n"
 	    "\noptions:\n", out);
 	args_help(out);
-	fputs("\nwithout a file the rest of the session is commands:\n", out);
+	fputs("\ncommands of a session, and behind -c:\n", out);
 	command_help(out);
 }
 
@@ -96,6 +98,8 @@ int main(int argc, char **argv)
 	}
 	if (form_read(&form, &args, why) != 0)
 		status = wrong(why);
+	else if (form.kind == FORM_DOCTOR)
+		status = doctor_run(&args, form.host, form.file);
 	else
 		status = run(&args, &form);
 	form_free(&form);

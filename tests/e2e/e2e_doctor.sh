@@ -1,0 +1,210 @@
+#!/bin/sh
+# `tftp doctor` in networks that have each fault: what it finds, what it advises, and its exit status. Two network
+# namespaces, client's and server's, with a bridge between them in a third where the MTU can be wrong.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+a=tftp-$$-a b=tftp-$$-b m=tftp-$$-m
+in_a() { ip netns exec "$a" "$@"; }
+in_b() { ip netns exec "$b" "$@"; }
+
+remove_networks() {
+	for net in $a $b $m; do
+		ip netns del "$net" 2>/dev/null
+	done
+	clean_up
+}
+if ! command -v ip >/dev/null || ! ip netns add "$a" 2>/dev/null; then
+	skip "the doctor needs network namespaces"
+	exit 0
+fi
+trap remove_networks EXIT
+ip netns add "$b"
+ip netns add "$m"
+# between NET NAME: a cable from that namespace to the one in the middle
+between() {
+	ip link add name "$2" netns "$1" type veth peer name "$2" netns "$m" &&
+		ip netns exec "$1" ip link set dev lo up && ip netns exec "$1" ip link set dev "$2" up &&
+		ip netns exec "$m" ip link set dev "$2" up
+}
+if ! between "$a" va || ! between "$b" vb || ! ip netns exec "$m" ip link add name br type bridge ||
+	! ip netns exec "$m" ip link set dev br up || ! ip netns exec "$m" ip link set dev va master br ||
+	! ip netns exec "$m" ip link set dev vb master br; then
+	skip "the doctor needs veth and a bridge"
+	exit 0
+fi
+in_a ip address add 10.99.0.1/24 dev va
+in_b ip address add 10.99.0.2/24 dev vb
+in_b ip address add 10.99.0.3/24 dev vb
+in_a ping -c 1 -W 5 10.99.0.2 >/dev/null 2>&1 || sleep 1
+
+mkdir "$tmp/root"
+chmod 777 "$tmp/root"
+bytes 3000000 "$tmp/root/file"
+bytes 100 "$tmp/root/small"
+chmod 666 "$tmp/root"/*
+
+# serve ARGUMENTS...: our server in the server's namespace
+serve() {
+	rm -f "$tmp/server.log"
+	ip netns exec "$b" "$tftpd" --address 10.99.0.2:69 "$@" "$tmp/root" >"$tmp/server.log" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+	eventually test -s "$tmp/server.log"
+}
+
+# played MODE: a server by hand, where ours does not have that fault
+played() {
+	rm -f "$tmp/played.log"
+	ip netns exec "$b" perl -e '
+		use Socket;
+		my ($mode) = @ARGV;
+		socket(my $s, PF_INET, SOCK_DGRAM, 17) or die;
+		bind($s, sockaddr_in(69, inet_aton("10.99.0.2"))) or die;
+		my $from = $mode eq "elsewhere" ? "10.99.0.3" : "10.99.0.2";
+		$| = 1; print "ready\n";
+		while (defined(my $peer = recv($s, my $p, 65536, 0))) {
+			my ($op, $rest) = unpack("na*", $p);
+			next unless $op == 1 || $op == 2;
+			my ($name, $type, @options) = split(/\0/, $rest);
+			next if $mode eq "mute" && @options;
+			my $one;
+			if ($mode eq "single") {
+				$one = $s;
+			} else {
+				socket($one, PF_INET, SOCK_DGRAM, 17);
+				bind($one, sockaddr_in(0, inet_aton($from))) or die;
+			}
+			if ($op == 2) {
+				send($one, pack("nnZ*", 5, 2, "no uploads"), 0, $peer);
+			} elsif ($mode eq "refuses" && @options) {
+				send($one, pack("nnZ*", 5, 8, "no options"), 0, $peer);
+			} elsif ($name =~ /^tftp-doctor/) {
+				send($one, pack("nnZ*", 5, 1, "File not found"), 0, $peer);
+			} else {
+				my $block = "x" x 100;
+				send($one, pack("nn", 3, 1) . $block, 0, $peer);
+			}
+		}' "$1" >"$tmp/played.log" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+	eventually test -s "$tmp/played.log"
+}
+
+arguments_for_all=
+# finds STATUS NAME ARGUMENTS... -- WORDS...: run the doctor; each of the words must be in what it says
+finds() {
+	wanted=$1 name=$2
+	shift 2
+	arguments=
+	while [ "$1" != -- ]; do
+		arguments="$arguments $1"
+		shift
+	done
+	shift
+	# shellcheck disable=SC2086 # a list of words
+	in_a timeout 60 "$tftp" doctor $arguments_for_all $arguments >"$tmp/said" 2>&1
+	status=$?
+	missing=
+	for words; do
+		grep -qF -- "$words" "$tmp/said" || missing="$missing <$words>"
+	done
+	if [ $status -ne "$wanted" ]; then
+		not_ok "$name: exit status $status and not $wanted: $(tr '\n' '|' <"$tmp/said")"
+	elif [ -n "$missing" ]; then
+		not_ok "$name:$missing is missing: $(tr '\n' '|' <"$tmp/said")"
+	else
+		ok "$name"
+	fi
+}
+
+# rules TEXT: a firewall in the server's namespace, for one test
+rules() {
+	in_b nft -f - 2>/dev/null <<-END
+		table inet doctor {
+			$1
+		}
+	END
+}
+no_rules() { in_b nft delete table inet doctor; }
+
+serve --create
+finds 0 "a good server is found good" 10.99.0.2 file -- "answers after" "port of the transfer's own" "windowsize=16" \
+    "this suite's" "best window" "uploads of new files are taken" "all is well"
+finds 0 "without a file it says what it cannot know" 10.99.0.2 -- "name a FILE" "all is well"
+finds 0 "a small file proves little" 10.99.0.2 small -- "too small to tell"
+finds 2 "a file that is not there is named" 10.99.0.2 nothing -- "does not give" "check the name"
+finds 2 "a port where nobody listens" 10.99.0.2:70 file -- "nothing listens on UDP port 70" "does not work"
+finds 6 "a host that does not exist" nobody.invalid -- "cannot find the host"
+finds 2 "a host that is not there" 10.99.0.77 file -- "does not work"
+
+# The MTU in the middle is smaller than both ends believe, and the bridge says nothing.
+ip netns exec "$m" ip link set dev va mtu 1300
+finds 1 "an MTU black hole is found, with the size that works" 10.99.0.2 file -- "blocks of 1228 bytes arrive" \
+    "the MTU is smaller" "--blksize 1228"
+in_a timeout 60 "$tftp" get tftp://10.99.0.2/file "$tmp/got"
+same "and a get finds its way through it" "$tmp/root/file" "$tmp/got"
+ip netns exec "$m" ip link set dev va mtu 1500
+
+if in_a sysctl -qw net.ipv4.ipfrag_low_thresh=0 net.ipv4.ipfrag_high_thresh=0 2>/dev/null; then
+	stop "$pid"
+	serve --create --blocksize max
+	finds 0 "fragments that are lost are no trouble, but said" 10.99.0.2 file -- "fragments are lost above" "--blksize 1468"
+	in_a sysctl -qw net.ipv4.ipfrag_high_thresh=4194304
+else
+	skip "lost fragments: the limit cannot be set here"
+fi
+
+if command -v nft >/dev/null && rules 'chain out { type filter hook output priority 0; udp sport != 69 drop; }'; then
+	# Fewer tries, to save time.
+	arguments_for_all="--retries 1"
+	finds 2 "a firewall that drops replies from a new port" 10.99.0.2 file -- "from its new port does not arrive" \
+	    "nf_conntrack_tftp" "--single-port"
+	no_rules
+	rules 'chain in { type filter hook input priority 0; udp dport 69 drop; }'
+	finds 2 "a firewall that drops requests" 10.99.0.2 file -- "refuses other ports" "do:"
+	no_rules
+	rules 'chain in { type filter hook input priority 0; drop; }'
+	finds 2 "a firewall that drops everything" 10.99.0.2 file -- "does not work"
+	no_rules
+	arguments_for_all=
+	# Without GSO, or the rule would take whole windows.
+	stop "$pid"
+	serve --create --without gso
+	rules 'chain out { type filter hook output priority 0; udp sport != 69 numgen random mod 20 0 drop; }'
+	finds 1 "a line that loses packets" 10.99.0.2 file -- "packets are lost" "cable"
+	no_rules
+else
+	skip "firewalls and loss: there is no nft here"
+fi
+stop "$pid"
+
+serve
+finds 0 "a server that takes no uploads" 10.99.0.2 file -- "uploads are refused" "--create"
+stop "$pid"
+
+for mode in elsewhere single refuses mute ignores; do
+	played $mode
+	case $mode in
+	elsewhere) finds 1 "answers from another address" 10.99.0.2 file -- "another address: 10.99.0.3" "--relaxed-peer" ;;
+	single) finds 1 "answers from the port that was asked" 10.99.0.2 file -- "come from port 69 itself" ;;
+	refuses) finds 1 "a server that refuses options" 10.99.0.2 file -- "with options is refused" "--no-options" ;;
+	mute) finds 1 "a server that is silent on options" 10.99.0.2 file -- "with options is not answered" "--no-options" ;;
+	ignores) finds 1 "a server that ignores options" 10.99.0.2 file -- "ignores all options" "uploads are refused" ;;
+	esac
+	stop "$pid"
+done
+
+if has_peer tftpd-hpa/usr/sbin/in.tftpd; then
+	libs=$(find "$peers/tftpd-hpa" -type d -path '*/lib/*-linux-gnu' | paste -s -d: -)
+	LD_LIBRARY_PATH=$libs ip netns exec "$b" "$peers/tftpd-hpa/usr/sbin/in.tftpd" -4 -L -s -u root -a 10.99.0.2:69 "$tmp/root" \
+	    >"$tmp/hpa.log" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+	sleep 0.5
+	finds 1 "tftp-hpa's server: no windows" 10.99.0.2 file -- "no windows" "likely tftp-hpa" "RFC 7440"
+	stop "$pid"
+else
+	skip "a server without windows: tftpd-hpa is not to be had"
+fi
+exit $failed
