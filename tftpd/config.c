@@ -100,6 +100,42 @@ static const char *set_give_up(struct config *c, const char *value)
 	return NULL;
 }
 
+static const char *set_single_port(struct config *c, const char *value)
+{
+	(void)value;
+	c->single_port = true;
+	return NULL;
+}
+
+static const char *set_relaxed_peer(struct config *c, const char *value)
+{
+	(void)value;
+	c->relaxed_peer = true;
+	return NULL;
+}
+
+static const char *set_answer_broadcast(struct config *c, const char *value)
+{
+	(void)value;
+	c->answer_broadcast = true;
+	return NULL;
+}
+
+static const char *set_port_range(struct config *c, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	char lo_text[8] = "";
+	uint64_t lo, hi;
+
+	if (colon != NULL && (size_t)(colon - value) < sizeof(lo_text))
+		memcpy(lo_text, value, (size_t)(colon - value));
+	if (colon == NULL || !parse_number(lo_text, 1, 65535, &lo) || !parse_number(colon + 1, lo, 65535, &hi))
+		return "takes LO:HI, two ports from 1 to 65535, the lower one first";
+	c->port_lo = (uint16_t)lo;
+	c->port_hi = (uint16_t)hi;
+	return NULL;
+}
+
 static const char *set_without(struct config *c, const char *value)
 {
 	static const struct { const char *name; unsigned bit; } paths[] = {
@@ -144,6 +180,10 @@ static const struct option_entry table[] = {
 	{"windowsize", 'W', "N", "most blocks in a window (default: 64)", set_windowsize},
 	{"window-bytes", 0, "N", "most bytes in a window (default: 65536, or one block)", set_window_bytes},
 	{"give-up", 0, "SECONDS", "end a transfer after so long without progress (default: 30)", set_give_up},
+	{"port-range", 'R', "LO:HI", "local ports of transfers (default: any)", set_port_range},
+	{"single-port", 0, NULL, "keep transfers on the listening port, for NAT and containers", set_single_port},
+	{"relaxed-peer", 0, NULL, "go along when a client's port changes during a transfer", set_relaxed_peer},
+	{"answer-broadcast", 0, NULL, "serve requests that were sent to a broadcast address", set_answer_broadcast},
 	{"without", 0, "FEATURE", "do not use gso, gro or sendmmsg; may be repeated", set_without},
 	{"verbose", 'v', NULL, "log size probes and ignored packets as well", set_verbose},
 	{"version", 'V', NULL, "print the version", set_version},

@@ -26,6 +26,10 @@ struct config {
 	uint32_t window_bytes;
 	mono_t give_up;           /* silence of a peer that was there */
 	unsigned tries;           /* timeouts of one that never was */
+	bool single_port;         /* transfers stay on the listening socket */
+	bool relaxed_peer;        /* a client's port may change during a transfer */
+	bool answer_broadcast;    /* requests sent to a broadcast address are served */
+	uint16_t port_lo, port_hi; /* local ports of transfers; 0: any */
 	unsigned without;         /* UDP_NO_*: fast paths to leave out */
 	enum log_level level;
 	enum { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION } action;

@@ -38,6 +38,9 @@ static int open_one(struct server *s, const struct addr *a)
 	if (err != 0)
 		return err;
 	setsockopt(l->endpoint.udp.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	/* Uploads come in here as well. */
+	if (s->config->single_port && s->config->create)
+		udp_coalesce(&l->endpoint.udp, s->config->without);
 	err = udp_local(&l->endpoint.udp, &l->addr);
 	if (err == 0)
 		err = endpoint_add(&l->endpoint, &s->exchange, request_arrived, s);

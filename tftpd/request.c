@@ -1,6 +1,8 @@
 /* Requests, as they arrive at a listening socket. */
 #include "request.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,8 +26,17 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 
 void request_refuse_open(const struct request *r, int err)
 {
+	const struct config *c = r->server->config;
+	char detail[64];
 	const char *text;
-	uint16_t code = path_refusal(err, r->write, &text);
+	uint16_t code;
+
+	if (err == -EADDRINUSE && c->port_lo != 0) {
+		snprintf(detail, sizeof(detail), "--port-range %u:%u is used up", c->port_lo, c->port_hi);
+		request_refuse(r, ERROR_UNDEFINED, "every port for transfers is in use, try again later", detail);
+		return;
+	}
+	code = path_refusal(err, r->write, &text);
 
 	/* The PATH_ reasons say it all; for the others the log has the kernel's own word. */
 	request_refuse(r, code, text, err > -4096 ? strerror(-err) : NULL);
@@ -102,7 +113,7 @@ void request_arrived(struct endpoint *e, const struct udp_datagram *d, const str
 	};
 
 	/* RFC 1123 section 4.2.3.5: a request sent to a broadcast address is ignored. Port 0 cannot be answered. */
-	if (d->group || addr_port(&d->from) == 0)
+	if ((d->group && !s->config->answer_broadcast) || addr_port(&d->from) == 0 || s->stopping)
 		return;
 	if (p == NULL) {
 		malformed(s, e, d, fault, op);

@@ -134,7 +134,8 @@ static void job_over(struct session *session, mono_t now)
 
 	(void)now;
 	session_detach(session);
-	endpoint_close(&j->endpoint);
+	if (session->endpoint == &j->endpoint)
+		endpoint_close(&j->endpoint);
 	job_drop(j);
 	if (s->stopping && s->njobs == 0)
 		loop_stop(&s->loop);
@@ -189,32 +190,64 @@ static void own_address(struct addr *local, const struct endpoint *listener, con
 	addr_set_port(local, 0);
 }
 
-int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+/*
+ * A socket for one transfer. With --port-range the ports are handed out in turn, so that one that has just become free
+ * rests the longest before somebody else's late packets can reach it.
+ */
+static int open_own(struct server *s, struct udp *u, struct addr *local)
+{
+	const struct config *c = s->config;
+	unsigned n = c->port_lo != 0 ? c->port_hi - c->port_lo + 1u : 1;
+	int err = -EADDRINUSE;
+
+	for (unsigned i = 0; i < n && err == -EADDRINUSE; i++) {
+		if (c->port_lo != 0)
+			addr_set_port(local, (uint16_t)(c->port_lo + s->next_port++ % n));
+		err = udp_open(u, local, false, c->without);
+	}
+	return err;
+}
+
+/* A port of its own: the TID of RFC 1350. */
+static int start_own(struct job *j, struct endpoint *listener, const struct udp_datagram *d)
 {
 	struct server *s = j->server;
-	struct session *session = &j->session;
 	struct addr local;
 	int err;
 
 	own_address(&local, listener, d);
-	err = udp_open(&j->endpoint.udp, &local, false, s->config->without);
-	if (err != 0) {
-		job_drop(j);
+	err = open_own(s, &j->endpoint.udp, &local);
+	if (err != 0)
 		return err;
-	}
 	if (j->write)
 		udp_coalesce(&j->endpoint.udp, s->config->without);
 	err = endpoint_add(&j->endpoint, &s->exchange, endpoint_reject, s);
 	/* One window's ACK at a time is all that comes back from a reader. */
 	j->endpoint.batch = j->write ? UDP_BATCH : 1;
-	session->peer = d->from;
-	session->local = d->to;
-	session->ifindex = d->ifindex;
 	if (err == 0)
-		err = session_attach(session, &j->endpoint, true, true, &job_ops);
+		err = session_attach(&j->session, &j->endpoint, true, true, &job_ops);
 	if (err != 0) {
 		loop_fd_del(&s->loop, &j->endpoint.io);
 		udp_close(&j->endpoint.udp);
+	}
+	return err;
+}
+
+int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+{
+	struct server *s = j->server;
+	struct session *session = &j->session;
+	int err;
+
+	session->peer = d->from;
+	session->local = d->to;
+	session->ifindex = d->ifindex;
+	session->relaxed = s->config->relaxed_peer;
+	if (s->config->single_port)
+		err = session_attach(session, listener, false, true, &job_ops);
+	else
+		err = start_own(j, listener, d);
+	if (err != 0) {
 		job_drop(j);
 		return err;
 	}
@@ -295,7 +328,9 @@ static void on_signal(struct loop *l, int signo, mono_t now)
 	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
 
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
-	listen_close(s);
+	/* With --single-port the running transfers still need it; request_arrived takes no more. */
+	if (!s->config->single_port)
+		listen_close(s);
 	/* Somebody at a terminal, or asking a second time, does not want to wait. */
 	if (signo == SIGINT || s->stopping || s->njobs == 0) {
 		stop_now(&s->stop_timer, now);

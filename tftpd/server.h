@@ -41,6 +41,7 @@ struct server {
 	struct store_ahead ahead;
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
+	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
 	struct server_counters counters;
@@ -48,10 +49,10 @@ struct server {
 	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];
 };
 
-/* One transfer: a session on a port of its own, and the file behind it. */
+/* One transfer: a session on a port of its own or on the listener's (--single-port), and the file behind it. */
 struct job {
 	struct session session;
-	struct endpoint endpoint;
+	struct endpoint endpoint;     /* its own port; not used on the listener's */
 	struct store_file file;
 	struct server *server;
 	struct job *next, **link;     /* in server->jobs */
@@ -75,7 +76,7 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text);
 void job_drop(struct job *j);
 
 /*
- * Give a job whose transfer has been started its socket, answering `d` from the address it was sent to, and send its
+ * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the address it was sent to, and send its
  * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
  */
 int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
