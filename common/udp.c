@@ -157,6 +157,24 @@ void udp_coalesce(struct udp *u, unsigned without)
 		u->gro = set_int(u->fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
 }
 
+void udp_count_drops(struct udp *u)
+{
+	set_int(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+}
+
+/* Root may have more than the administrator's limit. */
+static void buffer(int fd, int force, int plain, int bytes)
+{
+	if (set_int(fd, SOL_SOCKET, force, bytes) != 0)
+		set_int(fd, SOL_SOCKET, plain, bytes);
+}
+
+void udp_buffers(struct udp *u, int bytes)
+{
+	buffer(u->fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
+	buffer(u->fd, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
+}
+
 int udp_local(const struct udp *u, struct addr *out)
 {
 	socklen_t len = sizeof(*out);
@@ -186,6 +204,14 @@ static int recv_one(struct udp *u, struct udp_batch *b)
 	return 1;
 }
 
+/* The counter runs on from datagram to datagram, so a count that is missed is in the next one. */
+static void note_drops(struct udp *u, struct msghdr *h)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
+			memcpy(&u->drops, CMSG_DATA(c), sizeof(u->drops));
+}
+
 int udp_recv(struct udp *u, struct udp_batch *b, int max)
 {
 	bool control = u->pktinfo || u->gro;
@@ -206,6 +232,8 @@ int udp_recv(struct udp *u, struct udp_batch *b, int max)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	b->n = n;
+	if (control && n > 0)
+		note_drops(u, &b->msgs[n - 1].msg_hdr);
 	return n;
 }
 

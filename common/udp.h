@@ -24,6 +24,7 @@ struct udp {
 	bool gro;      /* the kernel may coalesce what we receive */
 	bool no_gso;   /* the kernel or device refused UDP_SEGMENT: sendmmsg */
 	size_t gso_fails; /* segments of this size and more did not fit the path's MTU; 0: none so far */
+	uint32_t drops, drops_told; /* datagrams lost for want of buffer room (udp_count_drops), and what its owner has said */
 	bool no_mmsg;  /* sendmmsg is refused as well: one by one */
 };
 
@@ -58,6 +59,12 @@ int udp_adopt(struct udp *u, int fd, unsigned without);
 
 /* Let the kernel coalesce received datagrams; worth it where DATA arrives. Silently off where it is not available. */
 void udp_coalesce(struct udp *u, unsigned without);
+
+/* Let the kernel report in `drops` what did not fit into the receive buffer; on sockets with pktinfo. */
+void udp_count_drops(struct udp *u);
+
+/* Ask for buffers of so many bytes; the kernel gives what it allows. */
+void udp_buffers(struct udp *u, int bytes);
 
 /* The address the socket is bound to. */
 int udp_local(const struct udp *u, struct addr *out);

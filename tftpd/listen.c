@@ -7,8 +7,11 @@
 #include <netdb.h>
 #include <string.h>
 
-/* Room for requests that arrive together when a rack is switched on; the kernel gives what it allows. */
-#define RECEIVE_BUFFER (4 << 20)
+/*
+ * Room for requests that arrive together when a rack is switched on, and with --single-port for what all transfers
+ * send; the kernel gives what it allows.
+ */
+#define BUFFER (8 << 20)
 
 static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 {
@@ -30,14 +33,15 @@ static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 static int open_one(struct server *s, const struct addr *a)
 {
 	struct listener *l = &s->listeners[s->nlisteners];
-	int size = RECEIVE_BUFFER, err;
+	int err;
 
 	if (s->nlisteners == SERVER_LISTENERS)
 		return -ENOBUFS;
 	err = udp_open(&l->endpoint.udp, a, true, s->config->without);
 	if (err != 0)
 		return err;
-	setsockopt(l->endpoint.udp.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	udp_buffers(&l->endpoint.udp, BUFFER);
+	udp_count_drops(&l->endpoint.udp);
 	/* Uploads come in here as well. */
 	if (s->config->single_port && s->config->create)
 		udp_coalesce(&l->endpoint.udp, s->config->without);

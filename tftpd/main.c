@@ -118,5 +118,6 @@ int main(int argc, char **argv)
 		return fail(EX_OSERR, strerror(-status));
 	status = serve(&server, &config, argv[0]);
 	server_free(&server);
+	config_free(&config);
 	return status;
 }

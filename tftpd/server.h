@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "endpoint.h"
+#include "limits.h"
 #include "log.h"
 #include "loop.h"
 #include "path.h"
@@ -26,7 +27,7 @@ struct listener {
 struct server_counters {
 	uint64_t sent, received;      /* transfers completed */
 	uint64_t bytes_sent, bytes_received;
-	uint64_t failed, refused, probed;
+	uint64_t failed, refused, denied, probed;
 };
 
 struct server {
@@ -37,7 +38,9 @@ struct server {
 	struct path_root root;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
+	struct limits limits;
 	struct transfer_policy policy;
+	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
 	struct store_ahead ahead;
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
@@ -55,7 +58,9 @@ struct job {
 	struct endpoint endpoint;     /* its own port; not used on the listener's */
 	struct store_file file;
 	struct server *server;
-	struct job *next, **link;     /* in server->jobs */
+	struct job *next, **link;     /* in server->jobs, the newest first */
+	struct client *client;        /* its peer, where that is counted or paced; else NULL */
+	struct paced *paced;          /* its place under a rate, or NULL */
 	struct option_set granted;    /* for the log */
 	bool write, text, oacked;
 	char name[];                  /* as it was asked for */
@@ -80,6 +85,9 @@ void job_drop(struct job *j);
  * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
  */
 int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
+
+/* How patient to be with the sender of `d`, whose first answer will have `answer` bytes. */
+const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer);
 
 /* The largest block that this server grants to the sender of `d`. */
 uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t now);
