@@ -73,6 +73,20 @@ void addr_unmap(struct addr *a)
 	a->v4.sin_addr = v4;
 }
 
+void addr_map(struct addr *a)
+{
+	struct in_addr v4 = a->v4.sin_addr;
+	in_port_t port = a->v4.sin_port;
+
+	if (a->sa.sa_family != AF_INET)
+		return;
+	memset(a, 0, sizeof(*a));
+	a->v6.sin6_family = AF_INET6;
+	a->v6.sin6_port = port;
+	a->v6.sin6_addr.s6_addr[10] = a->v6.sin6_addr.s6_addr[11] = 0xff;
+	memcpy(&a->v6.sin6_addr.s6_addr[12], &v4, sizeof(v4));
+}
+
 static const uint8_t *host_bytes(const struct addr *a, unsigned *bits)
 {
 	bool v6 = a->sa.sa_family == AF_INET6;

@@ -33,6 +33,7 @@ bool addr_is_multicast(const struct addr *a);
 
 /* Turn an IPv4 address in IPv6 clothes (::ffff:192.0.2.1) into IPv4; anything else stays. */
 void addr_unmap(struct addr *a);
+void addr_map(struct addr *a); /* and back */
 
 /* Whether the host is in the network of the first `bits` bits of `net`. Mapped IPv4 counts as IPv4. */
 bool addr_in_network(const struct addr *a, const struct addr *net, unsigned bits);

@@ -20,6 +20,7 @@
 struct udp {
 	int fd;
 	int family;
+	bool dual;     /* an inherited IPv6 socket that takes IPv4 as well; its datagrams have plain IPv4 addresses here */
 	bool pktinfo;  /* received datagrams carry their local address, sent ones may choose it */
 	bool gro;      /* the kernel may coalesce what we receive */
 	bool no_gso;   /* the kernel or device refused UDP_SEGMENT: sendmmsg */
@@ -53,6 +54,12 @@ enum { UDP_NO_GSO = 1, UDP_NO_GRO = 2, UDP_NO_MMSG = 4 };
  */
 int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned without);
 void udp_close(struct udp *u);
+
+/*
+ * The same for a socket that requests come to: with pktinfo; on the interface `device` only, unless that is NULL; and
+ * `local` need not be an address of this machine yet. -ENODEV: there is no such interface.
+ */
+int udp_listen(struct udp *u, const struct addr *local, const char *device, unsigned without);
 
 /* Take over a bound socket that somebody else opened (inetd, systemd). */
 int udp_adopt(struct udp *u, int fd, unsigned without);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -32,14 +33,20 @@ static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 
 static const char *set_address(struct config *c, const char *value)
 {
-	char copy[CONFIG_ERROR_MAX], *host, *port;
+	char copy[256], *host, *port;
 
 	if ((size_t)snprintf(copy, sizeof(copy), "%s", value) >= sizeof(copy) || addr_split(copy, &host, &port) != 0)
-		return "is not [ADDR][:PORT]";
+		return "is not [ADDR][:PORT], with IPv6 addresses in brackets";
 	if (c->naddresses == CONFIG_ADDRESSES)
 		return "too many addresses";
 	c->addresses[c->naddresses++] = value;
 	return NULL;
+}
+
+static const char *set_interface(struct config *c, const char *value)
+{
+	c->interface = value;
+	return *value != '\0' && strlen(value) < IF_NAMESIZE ? NULL : "is not the name of an interface";
 }
 
 static const char *set_port(struct config *c, const char *value)
@@ -246,7 +253,8 @@ static const char *set_help(struct config *c, const char *value)
 }
 
 static const struct option_entry table[] = {
-	{"address", 'a', "[ADDR][:PORT]", "listen there; may be repeated (default: every address)", set_address},
+	{"address", 'a', "[ADDR][:PORT]", "listen there; an address, host or interface; may be repeated", set_address},
+	{"interface", 0, "IF", "listen on this interface only", set_interface},
 	{"port", 'S', "PORT", "port for addresses that name none (default: 69)", set_port},
 	{"create", 'c', NULL, "allow uploads, of new files too (default: read-only)", set_create},
 	{"blocksize", 'B', "N|mtu|max", "largest block granted (default: mtu, so that nothing is fragmented)", set_blocksize},

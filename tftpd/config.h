@@ -19,6 +19,7 @@ struct config {
 	const char *directory;
 	const char *addresses[CONFIG_ADDRESSES]; /* as given, see addr_split(); none: every address of both families */
 	int naddresses;
+	const char *interface;    /* listen on this one only, NULL: on all */
 	const char *port;         /* number or service name for addresses without one; NULL: 69 */
 	bool create;              /* uploads are allowed, new names included */
 	bool sync;                /* an upload is on disk before its last ACK */

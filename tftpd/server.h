@@ -13,6 +13,7 @@
 #include "path.h"
 #include "store_file.h"
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@
 struct listener {
 	struct endpoint endpoint;
 	struct addr addr;
+	char device[IF_NAMESIZE];     /* only on this interface, "": on all */
 };
 
 struct server_counters {
@@ -38,6 +40,9 @@ struct server {
 	struct path_root root;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
+	bool inherited;               /* they came from inetd or systemd */
+	uint32_t listen_missing;      /* bits: addresses of the configuration that are not all open yet */
+	struct loop_timer listen_timer;
 	struct limits limits;
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
