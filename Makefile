@@ -71,6 +71,8 @@ $(BUILD)/tests/test_words: $(OBJ)/tftp/words.o
 $(BUILD)/tests/test_progress: $(OBJ)/tftp/progress.o
 $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o form.o jobs.o local.o uri.o)
+$(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
+$(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 
 # Only the tests link Check; pkg-config knows what else it needs. Asked when a test is built, not before.
 CHECK_LIBS = $(shell pkg-config --libs check)

@@ -59,6 +59,87 @@ bool addr_is_multicast(const struct addr *a)
 	return IN_MULTICAST(ntohl(a->v4.sin_addr.s_addr));
 }
 
+void addr_unmap(struct addr *a)
+{
+	struct in_addr v4;
+	in_port_t port = a->v6.sin6_port;
+
+	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+		return;
+	memcpy(&v4, &a->v6.sin6_addr.s6_addr[12], sizeof(v4));
+	memset(a, 0, sizeof(*a));
+	a->v4.sin_family = AF_INET;
+	a->v4.sin_port = port;
+	a->v4.sin_addr = v4;
+}
+
+void addr_map(struct addr *a)
+{
+	struct in_addr v4 = a->v4.sin_addr;
+	in_port_t port = a->v4.sin_port;
+
+	if (a->sa.sa_family != AF_INET)
+		return;
+	memset(a, 0, sizeof(*a));
+	a->v6.sin6_family = AF_INET6;
+	a->v6.sin6_port = port;
+	a->v6.sin6_addr.s6_addr[10] = a->v6.sin6_addr.s6_addr[11] = 0xff;
+	memcpy(&a->v6.sin6_addr.s6_addr[12], &v4, sizeof(v4));
+}
+
+static const uint8_t *host_bytes(const struct addr *a, unsigned *bits)
+{
+	bool v6 = a->sa.sa_family == AF_INET6;
+
+	*bits = v6 ? 128 : 32;
+	return v6 ? a->v6.sin6_addr.s6_addr : (const uint8_t *)&a->v4.sin_addr;
+}
+
+bool addr_in_network(const struct addr *a, const struct addr *net, unsigned bits)
+{
+	struct addr host = *a;
+	const uint8_t *x, *y;
+	unsigned all;
+
+	addr_unmap(&host);
+	if (host.sa.sa_family != net->sa.sa_family)
+		return false;
+	x = host_bytes(&host, &all);
+	y = host_bytes(net, &all);
+	if (bits > all || memcmp(x, y, bits / 8) != 0)
+		return false;
+	return bits % 8 == 0 || (x[bits / 8] ^ y[bits / 8]) >> (8 - bits % 8) == 0;
+}
+
+int addr_parse_network(const char *text, struct addr *net, unsigned *bits)
+{
+	const char *slash = strchr(text, '/');
+	size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	char host[INET6_ADDRSTRLEN], *end;
+	unsigned long n;
+
+	memset(net, 0, sizeof(*net));
+	*bits = 0;
+	if (len >= sizeof(host))
+		return -1;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (inet_pton(AF_INET, host, &net->v4.sin_addr) == 1)
+		net->sa.sa_family = AF_INET;
+	else if (inet_pton(AF_INET6, host, &net->v6.sin6_addr) == 1)
+		net->sa.sa_family = AF_INET6;
+	else
+		return -1;
+	host_bytes(net, bits);
+	if (slash == NULL)
+		return 0;
+	n = strtoul(slash + 1, &end, 10);
+	if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || n > *bits)
+		return -1;
+	*bits = (unsigned)n;
+	return 0;
+}
+
 static uint64_t mix(uint64_t h, uint64_t word)
 {
 	h = (h ^ word) * 0x9e3779b97f4a7c15u;

@@ -31,6 +31,16 @@ bool addr_same_host(const struct addr *a, const struct addr *b);  /* host only *
 bool addr_is_wildcard(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
 
+/* Turn an IPv4 address in IPv6 clothes (::ffff:192.0.2.1) into IPv4; anything else stays. */
+void addr_unmap(struct addr *a);
+void addr_map(struct addr *a); /* and back */
+
+/* Whether the host is in the network of the first `bits` bits of `net`. Mapped IPv4 counts as IPv4. */
+bool addr_in_network(const struct addr *a, const struct addr *net, unsigned bits);
+
+/* "192.0.2.0/24", "2001:db8::/32", or a host: its network is all its bits. 0, or -1 where `text` is neither. */
+int addr_parse_network(const char *text, struct addr *net, unsigned *bits);
+
 /* A hash of host and port, keyed so that a peer cannot choose its bucket. */
 uint64_t addr_hash(const struct addr *a, uint64_t seed);
 

@@ -12,6 +12,9 @@
 /* A full batch means that more is probably waiting; so often one endpoint may go on before the others have a turn. */
 #define ROUNDS_MAX 4
 
+/* Room that an OACK or ERROR of ours always fits into. */
+#define CONTROL_MAX 1024
+
 /* ---- the session table ------------------------------------------------------------------------------------------ */
 
 #define TABLE_START 64
@@ -34,13 +37,21 @@ static struct session **bucket(const struct session_table *t, const struct addr 
 	return &t->buckets[addr_hash(peer, t->seed) & t->mask];
 }
 
-struct session *session_table_find(const struct session_table *t, const struct addr *peer, const struct addr *local)
+/* `e` NULL: on any endpoint. */
+static struct session *find_on(const struct session_table *t, const struct addr *peer, const struct addr *local,
+    const struct endpoint *e)
 {
 	struct session *s = *bucket(t, peer);
 
-	while (s != NULL && !(addr_equal(&s->peer, peer) && (local == NULL || addr_same_host(&s->local, local))))
+	while (s != NULL && !(addr_equal(&s->peer, peer) && (local == NULL || addr_same_host(&s->local, local)) &&
+	    (e == NULL || s->endpoint == e)))
 		s = s->hash_next;
 	return s;
+}
+
+struct session *session_table_find(const struct session_table *t, const struct addr *peer, const struct addr *local)
+{
+	return find_on(t, peer, local, NULL);
 }
 
 /* Longer chains are slower, not wrong: without memory the table stays as it is. */
@@ -144,21 +155,32 @@ static void untouch(struct session *s)
 
 void session_input(struct session *s, const struct packet *p, mono_t now)
 {
+	if (p->op == PACKET_DATA)
+		s->owed += (uint32_t)p->len;
 	transfer_input(&s->transfer, p, now);
 	touch(s);
 }
 
-/* A client's first answer comes from a port it could not know: that port is the peer's TID from then on. */
+/*
+ * A client's first answer comes from a port it could not know: that port is the peer's TID from then on. A relaxed
+ * session goes along with a balancer that moves its peer to another port.
+ */
 static bool answers(struct session *s, const struct udp_datagram *d, const struct packet *p)
 {
+	struct session_table *t = &s->endpoint->exchange->sessions;
+
 	if (addr_equal(&s->peer, &d->from))
 		return true;
-	if (!s->any_port || !(s->any_host || addr_same_host(&s->peer, &d->from)))
+	if (!(s->any_port || s->relaxed) || !(s->any_host || addr_same_host(&s->peer, &d->from)))
 		return false;
 	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
 		return false;
 	s->any_port = false;
+	if (s->from_table)
+		table_del(t, s);
 	s->peer = d->from;
+	if (s->from_table)
+		table_add(t, s);
 	return true;
 }
 
@@ -169,7 +191,7 @@ static struct session *session_for(struct endpoint *e, const struct udp_datagram
 	/* On a listener a request is for the owner to judge, even from a peer that has a session. */
 	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
 		return NULL;
-	return session_table_find(&e->exchange->sessions, &d->from, &d->to);
+	return find_on(&e->exchange->sessions, &d->from, &d->to, e);
 }
 
 static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, mono_t now)
@@ -181,7 +203,7 @@ static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, m
 
 	if (p == NULL)
 		e->exchange->malformed++;
-	if (s != NULL && s->endpoint == e) {
+	if (s != NULL) {
 		if (e->exchange->tap != NULL)
 			e->exchange->tap(s, false, d->buf, d->len, now);
 		if (p != NULL)
@@ -231,9 +253,12 @@ static void errors(struct endpoint *e, mono_t now)
 	while ((err = udp_error(&e->udp, &peer)) != 0) {
 		struct session *s = e->only;
 
+		/* A router with a smaller MTU is an answer to one datagram, and the kernel has taken note. */
+		if (err == EMSGSIZE)
+			continue;
 		if (s == NULL || !addr_equal(&s->peer, &peer))
-			s = session_table_find(&e->exchange->sessions, &peer, NULL);
-		if (s == NULL || s->endpoint != e)
+			s = find_on(&e->exchange->sessions, &peer, NULL, e);
+		if (s == NULL)
 			continue;
 		transfer_unreachable(&s->transfer, err, now);
 		touch(s);
@@ -335,7 +360,8 @@ int session_attach(struct session *s, struct endpoint *e, bool own, bool listed,
 
 	s->endpoint = e;
 	s->ops = ops;
-	s->told = s->touched = s->waits = false;
+	s->told = s->touched = s->waits = s->held = false;
+	s->no_gso = e->udp.no_gso;
 	s->from_table = listed;
 	loop_timer_init(&s->timer, session_fired);
 	if (loop_timer_set(x->loop, &s->timer, transfer_deadline(&s->transfer)) != 0)
@@ -387,37 +413,90 @@ static void show_sent(const struct session *s, const struct run *run, size_t n, 
 		s->endpoint->exchange->tap(s, true, run->buf + off, run->len - off < run->seg ? run->len - off : run->seg, now);
 }
 
+/* A socket may be shared: what one peer's path refuses is remembered for that peer. */
+static int send_to_peer(struct session *s, const struct run *run)
+{
+	struct udp *u = &s->endpoint->udp;
+	const struct addr *from = s->local.sa.sa_family != AF_UNSPEC ? &s->local : NULL;
+	int n;
+
+	u->no_gso = s->no_gso;
+	u->gso_fails = s->gso_fails;
+	n = udp_send(u, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+	s->no_gso = u->no_gso;
+	s->gso_fails = (uint16_t)u->gso_fails;
+	return n;
+}
+
 /*
  * Give one run to the kernel. False: no more for now. An error that is not the peer's absence counts as a lost
  * datagram: a full queue, a firewall's or a router's refusal may pass, and the timer repeats what matters.
  */
 static bool send_run(struct session *s, const struct run *run, mono_t now)
 {
-	struct endpoint *e = s->endpoint;
-	const struct addr *from = s->local.sa.sa_family != AF_UNSPEC ? &s->local : NULL;
-	int n = udp_send(&e->udp, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+	size_t count = run_count(run);
+	int n = send_to_peer(s, run);
 
 	if (n == -EAGAIN) {
 		wait_for_room(s);
 		return false;
 	}
-	if (n == -ECONNREFUSED || n == -EHOSTUNREACH || n == -ENETUNREACH) {
+	if (is_icmp(n)) {
 		/* Perhaps left over from somebody else's datagram on this socket; the queue knows whose. */
-		errors(e, now);
+		errors(s->endpoint, now);
 		if (transfer_verdict(&s->transfer) != NULL)
 			return true;
-		n = udp_send(&e->udp, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+		n = send_to_peer(s, run);
 		if (n == -ENETUNREACH)
 			transfer_unreachable(&s->transfer, ENETUNREACH, now);
 	}
-	if (transfer_verdict(&s->transfer) != NULL && n < 0) {
-		transfer_sent(&s->transfer, run_count(run), now);
-		return true;
+	if (n > 0)
+		count = (size_t)n;
+	if (s->endpoint->exchange->tap != NULL)
+		show_sent(s, run, count, now);
+	transfer_sent(&s->transfer, count, now);
+	if (s->ops->moved != NULL) {
+		size_t bytes = count * run->seg < run->len ? count * run->seg : run->len;
+
+		s->ops->moved(s, bytes + s->owed, now);
+		s->owed = 0;
 	}
-	if (e->exchange->tap != NULL)
-		show_sent(s, run, n > 0 ? (size_t)n : run_count(run), now);
-	transfer_sent(&s->transfer, n > 0 ? (size_t)n : run_count(run), now);
 	return true;
+}
+
+/* How many bytes may go now, 0: none. Only one's owner holds it back; an ERROR is not worth that. */
+static size_t allowed(struct session *s, mono_t now)
+{
+	const struct transfer *t = &s->transfer;
+	size_t least, n;
+
+	if (s->waits)
+		return 0;
+	if (s->ops->allow == NULL || transfer_verdict(t) != NULL)
+		return PACKET_MAX;
+	if (s->held)
+		return 0;
+	if (!transfer_ready(t))
+		return PACKET_MAX;
+	n = s->ops->allow(s, now);
+	if (n == 0) {
+		s->held = true;
+		s->held_at = now;
+		return 0;
+	}
+	least = transfer_datagram(t) > CONTROL_MAX ? transfer_datagram(t) : CONTROL_MAX;
+	return n < least ? least : n < PACKET_MAX ? n : PACKET_MAX;
+}
+
+void session_release(struct session *s, mono_t now)
+{
+	struct exchange *x = s->endpoint->exchange;
+
+	if (s->held)
+		transfer_delayed(&s->transfer, now - s->held_at);
+	s->held = false;
+	session_pump(s, now);
+	pump_touched(x, now);
 }
 
 void session_pump(struct session *s, mono_t now)
@@ -425,13 +504,13 @@ void session_pump(struct session *s, mono_t now)
 	struct exchange *x = s->endpoint->exchange;
 	struct transfer *t = &s->transfer;
 	struct run run;
+	size_t n;
 
 	/* What this batch brought must be written before the next one takes its buffers, room to send or not. */
-	if (s->waits && x->gather.owner == t)
+	if ((s->waits || s->held) && x->gather.owner == t)
 		transfer_pull(t, x->scratch, PACKET_MAX, &run, now);
-	if (!s->waits)
-		while (transfer_pull(t, x->scratch, PACKET_MAX, &run, now) && send_run(s, &run, now))
-			;
+	while ((n = allowed(s, now)) > 0 && transfer_pull(t, x->scratch, n, &run, now) && send_run(s, &run, now))
+		;
 	x->gso_refused |= s->endpoint->udp.no_gso;
 	if (!s->told && transfer_verdict(t) != NULL) {
 		s->told = true;
@@ -443,5 +522,6 @@ void session_pump(struct session *s, mono_t now)
 		s->ops->over(s, now);
 		return;
 	}
-	loop_timer_set(x->loop, &s->timer, transfer_deadline(t));
+	/* What is held back cannot have been answered: nothing is repeated meanwhile. */
+	loop_timer_set(x->loop, &s->timer, s->held ? MONO_NEVER : transfer_deadline(t));
 }

@@ -82,6 +82,13 @@ endpoint_stranger endpoint_reject;
 void endpoint_say(struct endpoint *e, const struct udp_datagram *d, uint16_t code, const char *text);
 
 struct session_ops {
+	/*
+	 * May be NULL. The session has something to send: how many bytes it may be now (a full block goes in any case), or
+	 * 0: it is held, sends nothing and repeats nothing, until session_release().
+	 */
+	size_t (*allow)(struct session *s, mono_t now);
+	/* May be NULL. So many bytes went out, or came in and are acknowledged now. */
+	void (*moved)(struct session *s, size_t bytes, mono_t now);
 	/* The verdict is known: log it. The session may still dally. */
 	void (*verdict)(struct session *s, const struct transfer_result *r, mono_t now);
 	/* Nothing more will happen. Must detach the session, free the transfer, and close the endpoint if it was its own. */
@@ -99,6 +106,12 @@ struct session {
 	bool told;                    /* verdict() was called */
 	bool touched;                 /* in the exchange's list for this wake-up */
 	bool waits;                   /* in its endpoint's waiting list */
+	bool held;                    /* its owner makes it wait */
+	mono_t held_at;               /* since when */
+	bool relaxed;                 /* the peer's port may change on the way */
+	bool no_gso;                  /* what this peer's path refuses, see struct udp: another's may not */
+	uint16_t gso_fails;
+	uint32_t owed;                /* bytes of DATA that came in and were not passed to moved() yet */
 	struct endpoint *endpoint;
 	struct loop_timer timer;
 	const struct session_ops *ops;
@@ -115,6 +128,9 @@ void session_detach(struct session *s);
 
 /* Feed one packet to the session; pump it afterwards. */
 void session_input(struct session *s, const struct packet *p, mono_t now);
+
+/* What held the session back is over: send, see session_ops.allow. The session may be gone afterwards. */
+void session_release(struct session *s, mono_t now);
 
 /* Send what the transfer has to send, set its timer, report the verdict, end it. The session may be gone afterwards. */
 void session_pump(struct session *s, mono_t now);

@@ -530,6 +530,33 @@ void transfer_sent(struct transfer *t, size_t n, mono_t now)
 
 /* ---- what the caller may know --------------------------------------------------------------------------------- */
 
+bool transfer_ready(const struct transfer *t)
+{
+	return t->want != WANT_NOTHING || (t->state == TRANSFER_SEND && !t->blocked && t->next < send_limit(t));
+}
+
+size_t transfer_datagram(const struct transfer *t)
+{
+	return (size_t)t->terms.blksize + PACKET_HEADER;
+}
+
+bool transfer_proved(const struct transfer *t)
+{
+	return t->proved;
+}
+
+mono_t transfer_started(const struct transfer *t)
+{
+	return t->result.started;
+}
+
+void transfer_delayed(struct transfer *t, mono_t by)
+{
+	t->rt.progress += by;
+	if (t->deadline != MONO_NEVER)
+		t->deadline += by;
+}
+
 mono_t transfer_deadline(const struct transfer *t)
 {
 	return t->state == TRANSFER_OVER ? MONO_NEVER : t->deadline;

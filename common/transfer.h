@@ -192,6 +192,21 @@ bool transfer_pull(struct transfer *t, uint8_t *scratch, size_t cap, struct run 
 /* The kernel took the first n datagrams of the last run. */
 void transfer_sent(struct transfer *t, size_t n, mono_t now);
 
+/* Whether pull has something to send, as far as that is known without asking the store. */
+bool transfer_ready(const struct transfer *t);
+
+/* The bytes of its largest datagram: a full block and its header. */
+size_t transfer_datagram(const struct transfer *t);
+
+/* Something came from the peer's own TID: it is there, and asked for this itself. */
+bool transfer_proved(const struct transfer *t);
+
+/* When it began. */
+mono_t transfer_started(const struct transfer *t);
+
+/* It was kept from sending for so long (a rate limit): no answer can be expected until so much later. */
+void transfer_delayed(struct transfer *t, mono_t by);
+
 /* When to call timeout, MONO_NEVER once it is over. */
 mono_t transfer_deadline(const struct transfer *t);
 

@@ -28,6 +28,7 @@ uint64_t transfer_bytes(const struct transfer *t);
 /* transfer_send.c */
 void send_start(struct transfer *t, mono_t now);
 void send_packet(struct transfer *t, const struct packet *p, mono_t now);
+uint64_t send_limit(const struct transfer *t);
 void send_timeout(struct transfer *t, mono_t now);
 bool send_pull(struct transfer *t, uint8_t *scratch, size_t cap, struct run *run, mono_t now);
 void send_sent(struct transfer *t, size_t n, mono_t now);

@@ -64,16 +64,22 @@ void send_timeout(struct transfer *t, mono_t now)
 	t->blocked = false;
 }
 
+/* The first block that may not be sent yet. */
+uint64_t send_limit(const struct transfer *t)
+{
+	uint64_t limit = t->base + t->terms.windowsize;
+
+	return t->final != 0 && limit > t->final + 1 ? t->final + 1 : limit;
+}
+
 bool send_pull(struct transfer *t, uint8_t *scratch, size_t cap, struct run *run, mono_t now)
 {
 	struct iovec iov[TRANSFER_SEGMENTS];
 	size_t blksize = t->terms.blksize, seg = blksize + PACKET_HEADER;
-	uint64_t limit = t->base + t->terms.windowsize;
+	uint64_t limit = send_limit(t);
 	size_t n;
 	ssize_t got;
 
-	if (t->final != 0 && limit > t->final + 1)
-		limit = t->final + 1;
 	if (t->next >= limit || t->blocked)
 		return false;
 	n = limit - t->next < TRANSFER_SEGMENTS ? (size_t)(limit - t->next) : TRANSFER_SEGMENTS;

@@ -11,6 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -108,25 +111,77 @@ static int want_pktinfo(struct udp *u)
 	return err;
 }
 
-int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned without)
+/* May be bound before the address is there: at boot, or one that moves between machines. Not vital. */
+static void free_bind(const struct udp *u)
 {
-	int family = local->sa.sa_family, err = 0;
-	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (u->family == AF_INET6)
+		set_int(u->fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+	else
+		set_int(u->fd, IPPROTO_IP, IP_FREEBIND, 1);
+}
+
+/* A socket that is not bound yet. On failure nothing is left. */
+static int make(struct udp *u, int family, bool pktinfo, unsigned without)
+{
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
 	start(u, fd, family, without);
 	if (fd < 0)
 		return -errno;
-	if (family == AF_INET6 && addr_is_wildcard(local))
-		err = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-	if (err == 0)
-		err = want_errors(u);
+	err = want_errors(u);
 	if (err == 0 && pktinfo)
 		err = want_pktinfo(u);
-	if (err == 0 && bind(fd, &local->sa, addr_len(local)) != 0)
+	if (err != 0)
+		udp_close(u);
+	return err;
+}
+
+static int bind_to(struct udp *u, const struct addr *local)
+{
+	int err = 0;
+
+	if (u->family == AF_INET6 && addr_is_wildcard(local))
+		err = set_int(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (err == 0 && bind(u->fd, &local->sa, addr_len(local)) != 0)
 		err = -errno;
 	if (err != 0)
 		udp_close(u);
 	return err;
+}
+
+int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned without)
+{
+	int err = make(u, local->sa.sa_family, pktinfo, without);
+
+	return err != 0 ? err : bind_to(u, local);
+}
+
+int udp_listen(struct udp *u, const struct addr *local, const char *device, unsigned without)
+{
+	int err = make(u, local->sa.sa_family, true, without);
+
+	if (err != 0)
+		return err;
+	free_bind(u);
+	if (device != NULL && setsockopt(u->fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) != 0) {
+		err = -errno;
+		udp_close(u);
+		return err;
+	}
+	return bind_to(u, local);
+}
+
+/* systemd binds [::] for both families unless it is told otherwise: what IPv4 says beside a datagram must be asked for. */
+static void adopt_ipv4(struct udp *u)
+{
+	int v6only = 1;
+	socklen_t len = sizeof(v6only);
+
+	if (u->family != AF_INET6 || getsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) != 0 || v6only)
+		return;
+	u->dual = true;
+	set_int(u->fd, IPPROTO_IP, IP_RECVERR, 1);
+	set_int(u->fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
 int udp_adopt(struct udp *u, int fd, unsigned without)
@@ -141,6 +196,8 @@ int udp_adopt(struct udp *u, int fd, unsigned without)
 	err = want_errors(u);
 	if (err == 0)
 		err = want_pktinfo(u);
+	if (err == 0)
+		adopt_ipv4(u);
 	return err;
 }
 
@@ -155,6 +212,24 @@ void udp_coalesce(struct udp *u, unsigned without)
 {
 	if (!(without & UDP_NO_GRO))
 		u->gro = set_int(u->fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
+}
+
+void udp_count_drops(struct udp *u)
+{
+	set_int(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+}
+
+/* Root may have more than the administrator's limit. */
+static void buffer(int fd, int force, int plain, int bytes)
+{
+	if (set_int(fd, SOL_SOCKET, force, bytes) != 0)
+		set_int(fd, SOL_SOCKET, plain, bytes);
+}
+
+void udp_buffers(struct udp *u, int bytes)
+{
+	buffer(u->fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
+	buffer(u->fd, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
 }
 
 int udp_local(const struct udp *u, struct addr *out)
@@ -186,6 +261,14 @@ static int recv_one(struct udp *u, struct udp_batch *b)
 	return 1;
 }
 
+/* The counter runs on from datagram to datagram, so a count that is missed is in the next one. */
+static void note_drops(struct udp *u, struct msghdr *h)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
+			memcpy(&u->drops, CMSG_DATA(c), sizeof(u->drops));
+}
+
 int udp_recv(struct udp *u, struct udp_batch *b, int max)
 {
 	bool control = u->pktinfo || u->gro;
@@ -206,6 +289,8 @@ int udp_recv(struct udp *u, struct udp_batch *b, int max)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	b->n = n;
+	if (control && n > 0)
+		note_drops(u, &b->msgs[n - 1].msg_hdr);
 	return n;
 }
 
@@ -248,11 +333,15 @@ static void open_message(struct udp_batch *b)
 	b->off = 0;
 	if (h->msg_controllen == 0)
 		return;
+	addr_unmap(&b->from[b->at]);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
 			local_v4(b, c);
-		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
-			local_v6(b, c);
+		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			/* A dual socket says it both ways about IPv4, and only the other one knows a broadcast. */
+			if (b->from[b->at].sa.sa_family == AF_INET6)
+				local_v6(b, c);
+		}
 		else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
 			int seg;
 
@@ -387,8 +476,14 @@ int udp_send(struct udp *u, const struct addr *to, const struct addr *from, unsi
     size_t len, size_t seg)
 {
 	struct control source = {.len = 0};
+	struct addr mapped;
 	int n;
 
+	if (u->dual && to->sa.sa_family == AF_INET) {
+		mapped = *to;
+		addr_map(&mapped);
+		to = &mapped;
+	}
 	if (from != NULL && u->pktinfo)
 		add_source(&source, from, ifindex);
 	if (len > seg && !u->no_gso && (u->gso_fails == 0 || seg < u->gso_fails)) {
@@ -429,6 +524,7 @@ int udp_error(struct udp *u, struct addr *peer)
 	memset(peer, 0, sizeof(*peer));
 	if (recvmsg(u->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
 		return 0;
+	addr_unmap(peer);
 	for (struct cmsghdr *m = CMSG_FIRSTHDR(&h); m != NULL; m = CMSG_NXTHDR(&h, m)) {
 		struct extended_error e;
 

@@ -20,10 +20,12 @@
 struct udp {
 	int fd;
 	int family;
+	bool dual;     /* an inherited IPv6 socket that takes IPv4 as well; its datagrams have plain IPv4 addresses here */
 	bool pktinfo;  /* received datagrams carry their local address, sent ones may choose it */
 	bool gro;      /* the kernel may coalesce what we receive */
 	bool no_gso;   /* the kernel or device refused UDP_SEGMENT: sendmmsg */
 	size_t gso_fails; /* segments of this size and more did not fit the path's MTU; 0: none so far */
+	uint32_t drops, drops_told; /* datagrams lost for want of buffer room (udp_count_drops), and what its owner has said */
 	bool no_mmsg;  /* sendmmsg is refused as well: one by one */
 };
 
@@ -53,11 +55,23 @@ enum { UDP_NO_GSO = 1, UDP_NO_GRO = 2, UDP_NO_MMSG = 4 };
 int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned without);
 void udp_close(struct udp *u);
 
+/*
+ * The same for a socket that requests come to: with pktinfo; on the interface `device` only, unless that is NULL; and
+ * `local` need not be an address of this machine yet. -ENODEV: there is no such interface.
+ */
+int udp_listen(struct udp *u, const struct addr *local, const char *device, unsigned without);
+
 /* Take over a bound socket that somebody else opened (inetd, systemd). */
 int udp_adopt(struct udp *u, int fd, unsigned without);
 
 /* Let the kernel coalesce received datagrams; worth it where DATA arrives. Silently off where it is not available. */
 void udp_coalesce(struct udp *u, unsigned without);
+
+/* Let the kernel report in `drops` what did not fit into the receive buffer; on sockets with pktinfo. */
+void udp_count_drops(struct udp *u);
+
+/* Ask for buffers of so many bytes; the kernel gives what it allows. */
+void udp_buffers(struct udp *u, int bytes);
 
 /* The address the socket is bound to. */
 int udp_local(const struct udp *u, struct addr *out);

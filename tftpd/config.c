@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -32,14 +33,20 @@ static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 
 static const char *set_address(struct config *c, const char *value)
 {
-	char copy[CONFIG_ERROR_MAX], *host, *port;
+	char copy[256], *host, *port;
 
 	if ((size_t)snprintf(copy, sizeof(copy), "%s", value) >= sizeof(copy) || addr_split(copy, &host, &port) != 0)
-		return "is not [ADDR][:PORT]";
+		return "is not [ADDR][:PORT], with IPv6 addresses in brackets";
 	if (c->naddresses == CONFIG_ADDRESSES)
 		return "too many addresses";
 	c->addresses[c->naddresses++] = value;
 	return NULL;
+}
+
+static const char *set_interface(struct config *c, const char *value)
+{
+	c->interface = value;
+	return *value != '\0' && strlen(value) < IF_NAMESIZE ? NULL : "is not the name of an interface";
 }
 
 static const char *set_port(struct config *c, const char *value)
@@ -100,6 +107,115 @@ static const char *set_give_up(struct config *c, const char *value)
 	return NULL;
 }
 
+static const char *set_max_transfers(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, 1000000, &n))
+		return "takes 1 to 1000000 transfers";
+	c->max_transfers = (unsigned)n;
+	return NULL;
+}
+
+static const char *set_max_per_client(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 1, 1000000, &n))
+		return "takes 1 to 1000000 transfers";
+	c->max_per_client = (unsigned)n;
+	return NULL;
+}
+
+/* Bytes per second, with K, M or G for powers of 1000, as links are measured. */
+static const char *parse_rate(const char *value, uint64_t *out)
+{
+	static const struct { char unit; uint64_t times; } units[] = {{'K', 1000}, {'M', 1000000}, {'G', 1000000000}};
+	size_t len = strspn(value, "0123456789");
+	uint64_t times = 0;
+	char digits[16] = "";
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if ((value[len] & ~0x20) == units[i].unit && value[len + 1] == '\0')
+			times = units[i].times;
+	if (value[len] == '\0')
+		times = 1;
+	if (len < sizeof(digits))
+		memcpy(digits, value, len);
+	if (times == 0 || !parse_number(digits, 1, 1000000000000 / times, out) || *out * times < 1000)
+		return "takes bytes per second, at least 1000, or a number with K, M or G";
+	*out *= times;
+	return NULL;
+}
+
+static const char *set_rate(struct config *c, const char *value)
+{
+	return parse_rate(value, &c->rate);
+}
+
+static const char *set_rate_per_client(struct config *c, const char *value)
+{
+	return parse_rate(value, &c->rate_per_client);
+}
+
+static const char *add_access(struct config *c, enum access_list list, const char *value)
+{
+	int err = access_add(&c->access, list, value, c->access_error);
+
+	return err == 0 ? NULL : err == -ENOMEM ? strerror(ENOMEM) : c->access_error;
+}
+
+static const char *add_allow(struct config *c, const char *value)
+{
+	return add_access(c, ACCESS_ALLOW, value);
+}
+
+static const char *add_deny(struct config *c, const char *value)
+{
+	return add_access(c, ACCESS_DENY, value);
+}
+
+static const char *add_allow_write(struct config *c, const char *value)
+{
+	return add_access(c, ACCESS_ALLOW_WRITE, value);
+}
+
+static const char *set_single_port(struct config *c, const char *value)
+{
+	(void)value;
+	c->single_port = true;
+	return NULL;
+}
+
+static const char *set_relaxed_peer(struct config *c, const char *value)
+{
+	(void)value;
+	c->relaxed_peer = true;
+	return NULL;
+}
+
+static const char *set_answer_broadcast(struct config *c, const char *value)
+{
+	(void)value;
+	c->answer_broadcast = true;
+	return NULL;
+}
+
+static const char *set_port_range(struct config *c, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	char lo_text[8] = "";
+	uint64_t lo, hi;
+
+	if (colon != NULL && (size_t)(colon - value) < sizeof(lo_text))
+		memcpy(lo_text, value, (size_t)(colon - value));
+	if (colon == NULL || !parse_number(lo_text, 1, 65535, &lo) || !parse_number(colon + 1, lo, 65535, &hi))
+		return "takes LO:HI, two ports from 1 to 65535, the lower one first";
+	c->port_lo = (uint16_t)lo;
+	c->port_hi = (uint16_t)hi;
+	return NULL;
+}
+
 static const char *set_without(struct config *c, const char *value)
 {
 	static const struct { const char *name; unsigned bit; } paths[] = {
@@ -137,15 +253,27 @@ static const char *set_help(struct config *c, const char *value)
 }
 
 static const struct option_entry table[] = {
-	{"address", 'a', "[ADDR][:PORT]", "listen there; may be repeated (default: every address)", set_address},
+	{"address", 'a', "[ADDR][:PORT]", "listen there; an address, host or interface; may be repeated", set_address},
+	{"interface", 0, "IF", "listen on this interface only", set_interface},
 	{"port", 'S', "PORT", "port for addresses that name none (default: 69)", set_port},
 	{"create", 'c', NULL, "allow uploads, of new files too (default: read-only)", set_create},
 	{"blocksize", 'B', "N|mtu|max", "largest block granted (default: mtu, so that nothing is fragmented)", set_blocksize},
 	{"windowsize", 'W', "N", "most blocks in a window (default: 64)", set_windowsize},
 	{"window-bytes", 0, "N", "most bytes in a window (default: 65536, or one block)", set_window_bytes},
 	{"give-up", 0, "SECONDS", "end a transfer after so long without progress (default: 30)", set_give_up},
+	{"allow", 0, "NET[,...]", "serve these networks only; the most specific of all lists decides", add_allow},
+	{"deny", 0, "NET[,...]", "do not answer these networks", add_deny},
+	{"allow-write", 0, "NET[,...]", "take uploads from these networks only", add_allow_write},
+	{"max-transfers", 0, "N", "transfers at once; more requests wait a little (default: 4096)", set_max_transfers},
+	{"max-per-client", 0, "N", "transfers at once for one address (default: no limit)", set_max_per_client},
+	{"rate", 0, "BYTES/S", "for all transfers together, shared fairly; K, M, G (default: no limit)", set_rate},
+	{"rate-per-client", 0, "BYTES/S", "for the transfers of one address (default: no limit)", set_rate_per_client},
+	{"port-range", 'R', "LO:HI", "local ports of transfers (default: any)", set_port_range},
+	{"single-port", 0, NULL, "keep transfers on the listening port, for NAT and containers", set_single_port},
+	{"relaxed-peer", 0, NULL, "go along when a client's port changes during a transfer", set_relaxed_peer},
+	{"answer-broadcast", 0, NULL, "serve requests that were sent to a broadcast address", set_answer_broadcast},
 	{"without", 0, "FEATURE", "do not use gso, gro or sendmmsg; may be repeated", set_without},
-	{"verbose", 'v', NULL, "log size probes and ignored packets as well", set_verbose},
+	{"verbose", 'v', NULL, "log more, for finding faults", set_verbose},
 	{"version", 'V', NULL, "print the version", set_version},
 	{"help", 'h', NULL, "print this", set_help},
 };
@@ -174,9 +302,15 @@ static void defaults(struct config *c)
 		.window_bytes = 65536,
 		.give_up = 30 * MONO_SEC,
 		.tries = 3,
+		.max_transfers = 4096,
 		.sync = true,
 		.level = LOG_LEVEL_INFO,
 	};
+}
+
+void config_free(struct config *c)
+{
+	access_free(&c->access);
 }
 
 /* getopt_long's two forms of the table. */

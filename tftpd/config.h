@@ -4,6 +4,7 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include "access.h"
 #include "log.h"
 #include "monotime.h"
 
@@ -18,6 +19,7 @@ struct config {
 	const char *directory;
 	const char *addresses[CONFIG_ADDRESSES]; /* as given, see addr_split(); none: every address of both families */
 	int naddresses;
+	const char *interface;    /* listen on this one only, NULL: on all */
 	const char *port;         /* number or service name for addresses without one; NULL: 69 */
 	bool create;              /* uploads are allowed, new names included */
 	bool sync;                /* an upload is on disk before its last ACK */
@@ -26,6 +28,15 @@ struct config {
 	uint32_t window_bytes;
 	mono_t give_up;           /* silence of a peer that was there */
 	unsigned tries;           /* timeouts of one that never was */
+	unsigned max_transfers;   /* at once */
+	unsigned max_per_client;  /* of them for one address, 0: no limit */
+	uint64_t rate, rate_per_client; /* bytes per second, 0: no limit */
+	struct access access;     /* who may ask */
+	char access_error[ACCESS_ERROR_MAX];
+	bool single_port;         /* transfers stay on the listening socket */
+	bool relaxed_peer;        /* a client's port may change during a transfer */
+	bool answer_broadcast;    /* requests sent to a broadcast address are served */
+	uint16_t port_lo, port_hi; /* local ports of transfers; 0: any */
 	unsigned without;         /* UDP_NO_*: fast paths to leave out */
 	enum log_level level;
 	enum { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION } action;
@@ -38,6 +49,9 @@ struct config {
  * the word that is wrong. Strings stay where argv has them.
  */
 int config_parse(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX]);
+
+/* What was allocated for it. */
+void config_free(struct config *c);
 
 /* The usage text, made from the same table that is parsed by. */
 void config_usage(FILE *out);

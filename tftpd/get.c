@@ -14,6 +14,14 @@ static uint64_t announced(bool text, const struct stat *st)
 	return text || st->st_size == 0 ? TSIZE_UNKNOWN : (uint64_t)st->st_size;
 }
 
+/* An OACK is never much longer than the request that asked for it; without one it is the first block. */
+static size_t first_answer(const struct job *job, const struct stat *st)
+{
+	uint64_t block = job->text || st->st_size > PACKET_BLKSIZE ? PACKET_BLKSIZE : (uint64_t)st->st_size;
+
+	return job->granted.n > 0 ? 0 : PACKET_HEADER + (size_t)block;
+}
+
 void get_begin(const struct request *r)
 {
 	struct server *s = r->server;
@@ -50,7 +58,8 @@ void get_begin(const struct request *r)
 		return;
 	}
 	store_file_ahead(&job->file, &s->ahead);
-	transfer_serve_get(&job->session.transfer, &store, &job->granted, &terms, &s->policy, r->now);
+	transfer_serve_get(&job->session.transfer, &store, &job->granted, &terms,
+	    server_policy(s, r->datagram, first_answer(job, &st)), r->now);
 	err = job_start(job, r->listener, r->datagram, r->now);
 	if (err != 0)
 		request_refuse_open(r, err);

@@ -1,14 +1,36 @@
-/* Which addresses to listen on, and what to say when one cannot be had. */
+/* Which addresses to listen on, what to say when one cannot be had, and when to try it again. */
 #include "listen.h"
 
 #include "request.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Room for requests that arrive together when a rack is switched on; the kernel gives what it allows. */
-#define RECEIVE_BUFFER (4 << 20)
+/*
+ * Room for requests that arrive together when a rack is switched on, and with --single-port for what all transfers
+ * send; the kernel gives what it allows.
+ */
+#define BUFFER (8 << 20)
+
+/* What could not be had is tried again so often. */
+#define AGAIN (2 * MONO_SEC)
+
+/* The first descriptor that systemd passes (sd_listen_fds(3)). */
+#define LISTEN_FDS_START 3
+
+/* One --address, taken apart. */
+struct wanted {
+	const char *given;
+	const char *host, *port;     /* NULL: all, the default */
+	const char *device;          /* only this interface, or NULL */
+};
 
 static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 {
@@ -27,17 +49,20 @@ static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on %s: %s", text, strerror(-err));
 }
 
-static int open_one(struct server *s, const struct addr *a)
+/* ---- sockets ---------------------------------------------------------------------------------------------------- */
+
+/* An open socket becomes a listener. On failure it is closed. */
+static int add(struct server *s, const char *device)
 {
 	struct listener *l = &s->listeners[s->nlisteners];
-	int size = RECEIVE_BUFFER, err;
+	int err;
 
-	if (s->nlisteners == SERVER_LISTENERS)
-		return -ENOBUFS;
-	err = udp_open(&l->endpoint.udp, a, true, s->config->without);
-	if (err != 0)
-		return err;
-	setsockopt(l->endpoint.udp.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	udp_buffers(&l->endpoint.udp, BUFFER);
+	udp_count_drops(&l->endpoint.udp);
+	/* Uploads come in here as well. */
+	if (s->config->single_port && s->config->create)
+		udp_coalesce(&l->endpoint.udp, s->config->without);
+	snprintf(l->device, sizeof(l->device), "%s", device != NULL ? device : "");
 	err = udp_local(&l->endpoint.udp, &l->addr);
 	if (err == 0)
 		err = endpoint_add(&l->endpoint, &s->exchange, request_arrived, s);
@@ -49,58 +74,261 @@ static int open_one(struct server *s, const struct addr *a)
 	return 0;
 }
 
+static int open_one(struct server *s, const struct addr *a, const char *device)
+{
+	int err;
+
+	if (s->nlisteners == SERVER_LISTENERS)
+		return -ENOBUFS;
+	err = udp_listen(&s->listeners[s->nlisteners].endpoint.udp, a, device, s->config->without);
+	return err != 0 ? err : add(s, device);
+}
+
+static bool is_open(const struct server *s, const struct addr *a, const char *device)
+{
+	for (int i = 0; i < s->nlisteners; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		if (addr_same_host(&l->addr, a) && (addr_port(a) == 0 || addr_port(a) == addr_port(&l->addr)) &&
+		    strcmp(l->device, device != NULL ? device : "") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------------------------- */
+
 /* What a machine without IPv6, or with it switched off, answers. */
 static bool family_missing(int err)
 {
-	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL || err == -EPROTONOSUPPORT;
+	return err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT;
 }
 
-static int open_all(struct server *s, const char *given, const char *host, const char *port,
-    char error[CONFIG_ERROR_MAX])
+/* What the passing of time may heal by itself: an address or interface that is not there yet. */
+static bool may_come(int err)
 {
-	struct addr addrs[SERVER_LISTENERS];
-	int n = addr_resolve(host, port, CONFIG_PORT, AF_UNSPEC, addrs, SERVER_LISTENERS);
+	return err == -EADDRNOTAVAIL || err == -ENODEV || err == -ENXIO;
+}
 
-	if (n < 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%s\": %s", given, gai_strerror(n));
-		return -1;
-	}
-	for (int i = 0; i < n; i++) {
-		int err = open_one(s, &addrs[i]);
+/* Whether some interface has the address. */
+static bool is_ours(const struct addr *a)
+{
+	struct ifaddrs *list;
+	bool found = addr_is_wildcard(a);
 
-		if (err == 0)
+	if (getifaddrs(&list) != 0)
+		return true;
+	for (const struct ifaddrs *i = list; i != NULL && !found; i = i->ifa_next) {
+		struct addr here;
+
+		if (i->ifa_addr == NULL || i->ifa_addr->sa_family != a->sa.sa_family)
 			continue;
-		explain(&addrs[i], err, error);
-		if (!family_missing(err))
-			return -1;
-		log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", error);
+		memset(&here, 0, sizeof(here));
+		memcpy(&here.sa, i->ifa_addr, addr_len(a));
+		found = addr_same_host(&here, a);
+	}
+	freeifaddrs(list);
+	/* All of 127.0.0.0/8 is, without being listed. */
+	return found || (a->sa.sa_family == AF_INET && ntohl(a->v4.sin_addr.s_addr) >> 24 == 127);
+}
+
+/* "[addr][:port]": the host may be an interface, all of whose addresses, also later ones, are then served. */
+static int take_apart(const struct config *c, const char *given, char *copy, size_t cap, struct wanted *w)
+{
+	char *host, *port;
+
+	if ((size_t)snprintf(copy, cap, "%s", given) >= cap || addr_split(copy, &host, &port) != 0)
+		return -1;
+	*w = (struct wanted){.given = given, .host = host, .port = port != NULL ? port : c->port, .device = c->interface};
+	if (host != NULL && if_nametoindex(host) != 0) {
+		w->host = NULL;
+		w->device = host;
 	}
 	return 0;
 }
 
-int listen_open(struct server *s, char error[CONFIG_ERROR_MAX])
+/*
+ * Open what is wanted and not open yet. Returns 0 if all of it is, else what was wrong, with a sentence in `error`; an
+ * error of the resolver is -ENXIO where it may pass.
+ */
+static int open_wanted(struct server *s, const struct wanted *w, char error[CONFIG_ERROR_MAX])
+{
+	struct addr addrs[SERVER_LISTENERS];
+	int n = addr_resolve(w->host, w->port, CONFIG_PORT, AF_UNSPEC, addrs, SERVER_LISTENERS), worst = 0;
+
+	if (n < 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", w->given, n == EAI_NONAME ?
+		    "there is no such host or interface" : gai_strerror(n));
+		return n == EAI_AGAIN ? -ENXIO : -EINVAL;
+	}
+	for (int i = 0; i < n; i++) {
+		int err = is_open(s, &addrs[i], w->device) ? 0 : open_one(s, &addrs[i], w->device);
+
+		if (err == 0)
+			continue;
+		explain(&addrs[i], err, error);
+		if (family_missing(err))
+			log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", error);
+		else if (worst == 0 || may_come(worst))
+			worst = err;
+	}
+	if (worst == 0 && n == 1 && w->host != NULL && !is_ours(&addrs[0]))
+		log_line(&s->log, LOG_LEVEL_WARNING, "\"%.128s\" is no address of this machine yet; it is served as soon as it is",
+		    w->given);
+	return worst;
+}
+
+static int open_address(struct server *s, int i, char error[CONFIG_ERROR_MAX])
+{
+	struct wanted w;
+	char copy[256];
+
+	if (take_apart(s->config, s->config->addresses[i], copy, sizeof(copy), &w) == 0)
+		return open_wanted(s, &w, error);
+	snprintf(error, CONFIG_ERROR_MAX, "--address \"%.128s\" is not [ADDR][:PORT]", s->config->addresses[i]);
+	return -EINVAL;
+}
+
+/* ---- again ------------------------------------------------------------------------------------------------------ */
+
+/* What was missing before. Told once when it was missed, once when it is there. */
+static void again(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, listen_timer));
+	char error[CONFIG_ERROR_MAX];
+
+	for (int i = 0; i < s->config->naddresses; i++) {
+		if (!(s->listen_missing >> i & 1) || open_address(s, i, error) != 0)
+			continue;
+		s->listen_missing &= ~(1u << i);
+		log_line(&s->log, LOG_LEVEL_NOTICE, "listening on \"%.128s\" now", s->config->addresses[i]);
+	}
+	if (s->listen_missing != 0 && !s->stopping)
+		loop_timer_set(&s->loop, t, now + AGAIN);
+}
+
+static int open_configured(struct server *s, char error[CONFIG_ERROR_MAX])
+{
+	char first[CONFIG_ERROR_MAX] = "";
+	bool hope = false;
+
+	for (int i = 0; i < s->config->naddresses; i++) {
+		int err = open_address(s, i, error);
+
+		if (err == 0)
+			continue;
+		s->listen_missing |= 1u << i;
+		hope |= may_come(err);
+		if (first[0] == '\0')
+			memcpy(first, error, sizeof(first));
+		else
+			log_line(&s->log, LOG_LEVEL_WARNING, "%s; trying again now and then", error);
+	}
+	if (s->nlisteners > 0 || hope) {
+		if (first[0] != '\0')
+			log_line(&s->log, LOG_LEVEL_WARNING, "%s; trying again now and then", first);
+		return 0;
+	}
+	memcpy(error, first, sizeof(first));
+	return -1;
+}
+
+/* Every address of both families; one of the two may be missing. */
+static int open_all(struct server *s, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = s->config;
+	struct wanted w = {.given = c->port != NULL ? c->port : "port 69", .port = c->port, .device = c->interface};
 
-	error[0] = '\0';
-	for (int i = 0; i < c->naddresses; i++) {
-		char copy[256], *host, *port;
-
-		snprintf(copy, sizeof(copy), "%s", c->addresses[i]);
-		if (strlen(c->addresses[i]) >= sizeof(copy) || addr_split(copy, &host, &port) != 0) {
-			snprintf(error, CONFIG_ERROR_MAX, "--address \"%.128s\" is not [ADDR][:PORT]", c->addresses[i]);
-			return -1;
-		}
-		if (open_all(s, c->addresses[i], host, port != NULL ? port : c->port, error) != 0)
-			return -1;
-	}
-	if (c->naddresses == 0 && open_all(s, c->port != NULL ? c->port : "port 69", NULL, c->port, error) != 0)
-		return -1;
+	if (open_wanted(s, &w, error) == 0)
+		return s->nlisteners > 0 ? 0 : -1;
+	if (s->nlisteners > 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", error);
 	return s->nlisteners > 0 ? 0 : -1;
+}
+
+/* ---- inherited -------------------------------------------------------------------------------------------------- */
+
+static bool is_bound_udp(int fd)
+{
+	struct addr a;
+	socklen_t len = sizeof(a), type_len = sizeof(int);
+	int type;
+
+	memset(&a, 0, sizeof(a));
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_DGRAM &&
+	    getsockname(fd, &a.sa, &len) == 0 && (a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6) && addr_port(&a) != 0;
+}
+
+/* Takes a copy: the number may be one that somebody else means to close or use. */
+static int adopt(struct server *s, int fd)
+{
+	int copy, err;
+
+	if (s->nlisteners == SERVER_LISTENERS)
+		return -ENOBUFS;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
+	if (copy < 0)
+		return -errno;
+	err = udp_adopt(&s->listeners[s->nlisteners].endpoint.udp, copy, s->config->without);
+	if (err != 0) {
+		close(copy);
+		return err;
+	}
+	return add(s, NULL);
+}
+
+static int passed_by_systemd(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	int n = fds != NULL && pid != NULL && strtol(pid, NULL, 10) == (long)getpid() ? (int)strtol(fds, NULL, 10) : 0;
+
+	/* Not for our children. */
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return n > 0 && n <= SERVER_LISTENERS ? n : 0;
+}
+
+/* The sockets that inetd (descriptor 0) or systemd passed. */
+static void adopt_inherited(struct server *s)
+{
+	int n = passed_by_systemd(), first = LISTEN_FDS_START, err;
+
+	if (n == 0 && is_bound_udp(STDIN_FILENO)) {
+		n = 1;
+		first = STDIN_FILENO;
+	}
+	for (int fd = first; fd < first + n; fd++) {
+		err = is_bound_udp(fd) ? adopt(s, fd) : -EPROTOTYPE;
+		if (err != 0)
+			log_line(&s->log, LOG_LEVEL_WARNING, "cannot serve the inherited descriptor %d: %s", fd, strerror(-err));
+		else if (fd != STDIN_FILENO)
+			close(fd);
+	}
+	s->inherited = s->nlisteners > 0;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
+
+int listen_open(struct server *s, char error[CONFIG_ERROR_MAX])
+{
+	error[0] = '\0';
+	loop_timer_init(&s->listen_timer, again);
+	adopt_inherited(s);
+	if (s->inherited)
+		return 0;
+	if (s->config->naddresses == 0)
+		return open_all(s, error);
+	if (open_configured(s, error) != 0)
+		return -1;
+	if (s->listen_missing != 0)
+		return loop_timer_set(&s->loop, &s->listen_timer, s->loop.clock() + AGAIN);
+	return 0;
 }
 
 void listen_close(struct server *s)
 {
+	loop_timer_clear(&s->loop, &s->listen_timer);
 	while (s->nlisteners > 0)
 		endpoint_close(&s->listeners[--s->nlisteners].endpoint);
 }
@@ -109,12 +337,14 @@ const char *listen_describe(const struct server *s, char *buf, size_t cap)
 {
 	size_t len = 0;
 
-	buf[0] = '\0';
+	snprintf(buf, cap, "nothing yet");
 	for (int i = 0; i < s->nlisteners && len < cap; i++) {
-		char text[ADDR_TEXT];
+		const struct listener *l = &s->listeners[i];
 		const char *between = i == 0 ? "" : i + 1 == s->nlisteners ? " and " : ", ";
+		char text[ADDR_TEXT];
 
-		len += (size_t)snprintf(buf + len, cap - len, "%s%s", between, addr_print(&s->listeners[i].addr, text));
+		len += (size_t)snprintf(buf + len, cap - len, "%s%s%s%s", between, addr_print(&l->addr, text),
+		    l->device[0] != '\0' ? " on " : "", l->device);
 	}
 	return buf;
 }

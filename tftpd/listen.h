@@ -5,8 +5,10 @@
 #include "server.h"
 
 /*
- * Open every address of the configuration, or all addresses of both families where it names none. A family that this
- * machine does not have is left out with a warning. Returns 0, or -1 with a sentence in `error`.
+ * Take over the sockets that inetd or systemd passed; or open every address of the configuration, or all addresses of
+ * both families where it names none. What this machine does not have (a family), or does not have yet (an address, an
+ * interface), is left out with a warning, and tried again. Returns 0, or -1 with a sentence in `error` where nothing at
+ * all can be served.
  */
 int listen_open(struct server *s, char error[CONFIG_ERROR_MAX]);
 void listen_close(struct server *s);

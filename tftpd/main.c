@@ -56,6 +56,8 @@ static void announce(const struct server *s, const char *self)
 
 	log_line(&s->log, LOG_LEVEL_NOTICE, "serving %s (%s) on %s", directory,
 	    s->config->create ? "read and write" : "read-only", listen_describe(s, listening, sizeof(listening)));
+	if (s->nlisteners == 0)
+		return;
 	if (addr_is_wildcard(&l->addr))
 		strcpy(host, v6 ? "::1" : "127.0.0.1");
 	else
@@ -118,5 +120,6 @@ int main(int argc, char **argv)
 		return fail(EX_OSERR, strerror(-status));
 	status = serve(&server, &config, argv[0]);
 	server_free(&server);
+	config_free(&config);
 	return status;
 }

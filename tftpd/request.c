@@ -1,6 +1,8 @@
 /* Requests, as they arrive at a listening socket. */
 #include "request.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,6 +14,8 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 
 	endpoint_say(r->listener, r->datagram, code, text);
 	s->counters.refused++;
+	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, r->now))
+		return;
 	log_begin(&e, &s->log, LOG_LEVEL_INFO, r->write ? "refused write" : "refused read");
 	log_text(&e, "file", r->packet->name);
 	log_text(&e, "peer", addr_print(&r->datagram->from, peer));
@@ -24,14 +28,23 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 
 void request_refuse_open(const struct request *r, int err)
 {
+	const struct config *c = r->server->config;
+	char detail[64];
 	const char *text;
-	uint16_t code = path_refusal(err, r->write, &text);
+	uint16_t code;
+
+	if (err == -EADDRINUSE && c->port_lo != 0) {
+		snprintf(detail, sizeof(detail), "--port-range %u:%u is used up", c->port_lo, c->port_hi);
+		request_refuse(r, ERROR_UNDEFINED, "every port for transfers is in use, try again later", detail);
+		return;
+	}
+	code = path_refusal(err, r->write, &text);
 
 	/* The PATH_ reasons say it all; for the others the log has the kernel's own word. */
 	request_refuse(r, code, text, err > -4096 ? strerror(-err) : NULL);
 }
 
-static void malformed(struct server *s, struct endpoint *e, const struct udp_datagram *d, int fault, int op)
+static void malformed(struct server *s, struct endpoint *e, const struct udp_datagram *d, int fault, int op, mono_t now)
 {
 	struct log_event event;
 	char peer[ADDR_TEXT];
@@ -41,6 +54,8 @@ static void malformed(struct server *s, struct endpoint *e, const struct udp_dat
 		return;
 	endpoint_say(e, d, ERROR_ILLEGAL, packet_fault_text(fault));
 	s->counters.refused++;
+	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, now))
+		return;
 	log_begin(&event, &s->log, LOG_LEVEL_INFO, "refused malformed packet");
 	log_text(&event, "peer", addr_print(&d->from, peer));
 	log_u64(&event, "bytes", d->len);
@@ -72,44 +87,102 @@ static bool repeated(const struct request *r)
 	return false;
 }
 
+static void serve(const struct request *r)
+{
+	if (r->write)
+		put_begin(r);
+	else
+		get_begin(r);
+}
+
 static void decide(struct request *r)
 {
+	const struct config *c = r->server->config;
 	const char *mode = r->packet->mode;
 
-	r->text = strcasecmp(mode, "netascii") == 0;
-	if (strcasecmp(mode, "mail") == 0) {
+	if (r->write ? !access_may_write(&c->access, &r->datagram->from) : !access_may_read(&c->access, &r->datagram->from)) {
+		request_refuse(r, ERROR_ACCESS, r->write ? "uploads are not taken from this address" :
+		    "this address may only write", r->write ? "not in --allow-write" : "not in --allow");
+	} else if (strcasecmp(mode, "mail") == 0) {
 		request_refuse(r, ERROR_ILLEGAL, "mail mode is not supported, use octet", NULL);
 	} else if (!r->text && strcasecmp(mode, "octet") != 0) {
 		request_refuse(r, ERROR_ILLEGAL, "unknown transfer mode, use octet or netascii", mode);
-	} else if (!repeated(r)) {
-		if (r->write)
-			put_begin(r);
-		else
-			get_begin(r);
+	} else if (!repeated(r) && limits_admit(&r->server->limits, r->listener, r->datagram, r->now)) {
+		serve(r);
 	}
+}
+
+/* Those who may neither read nor write here are told nothing, not even that there is a server. */
+static bool denied(struct server *s, const struct udp_datagram *d, const struct packet *p, mono_t now)
+{
+	const struct access *a = &s->config->access;
+	struct log_event e;
+	char peer[ADDR_TEXT];
+
+	if (access_may_read(a, &d->from) || access_may_write(a, &d->from))
+		return false;
+	s->counters.denied++;
+	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, now))
+		return true;
+	log_begin(&e, &s->log, LOG_LEVEL_INFO, "denied");
+	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
+		log_text(&e, "file", p->name);
+	log_text(&e, "peer", addr_print(&d->from, peer));
+	log_end(&e);
+	return true;
+}
+
+void request_log_dropped(struct server *s, const struct udp_datagram *d)
+{
+	struct log_event e;
+	char peer[ADDR_TEXT];
+
+	log_begin(&e, &s->log, LOG_LEVEL_WARNING, "dropped request");
+	log_text(&e, "peer", addr_print(&d->from, peer));
+	log_text(&e, "reason", "too many transfers, and too many requests waiting for a place");
+	log_end(&e);
+}
+
+static void fill(struct request *r, const struct packet *p)
+{
+	r->packet = p;
+	r->write = p->op == PACKET_WRQ;
+	r->text = strcasecmp(p->mode, "netascii") == 0;
+}
+
+void request_waited(struct server *s, struct endpoint *e, const struct udp_datagram *d, bool room, mono_t now)
+{
+	struct request r = {.server = s, .listener = e, .datagram = d, .now = now};
+	struct packet packet;
+
+	/* It has been decoded before, when it came. */
+	if (packet_decode(&packet, d->buf, d->len) != PACKET_OK)
+		return;
+	fill(&r, &packet);
+	if (!room)
+		request_refuse(&r, ERROR_UNDEFINED, "too many transfers at once, try again later", "--max-transfers, --max-per-client");
+	else if (!repeated(&r))
+		serve(&r);
 }
 
 void request_arrived(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault, int op,
     mono_t now)
 {
 	struct server *s = e->owner;
-	struct request r = {
-		.server = s,
-		.listener = e,
-		.datagram = d,
-		.packet = p,
-		.now = now,
-	};
+	struct request r = {.server = s, .listener = e, .datagram = d, .now = now};
 
 	/* RFC 1123 section 4.2.3.5: a request sent to a broadcast address is ignored. Port 0 cannot be answered. */
-	if (d->group || addr_port(&d->from) == 0)
+	if ((d->group && !s->config->answer_broadcast) || addr_port(&d->from) == 0 || s->stopping)
+		return;
+	limits_drops(&s->limits, e, now);
+	if (denied(s, d, p, now))
 		return;
 	if (p == NULL) {
-		malformed(s, e, d, fault, op);
+		malformed(s, e, d, fault, op, now);
 		return;
 	}
 	if (p->op != PACKET_RRQ && p->op != PACKET_WRQ)
 		return;
-	r.write = p->op == PACKET_WRQ;
+	fill(&r, p);
 	decide(&r);
 }

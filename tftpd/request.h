@@ -19,6 +19,12 @@ struct request {
 /* What a listening endpoint does with a packet from outside any session. */
 endpoint_stranger request_arrived;
 
+/* A request that had to wait for a place: there is room now, or it has waited for as long as one may. */
+void request_waited(struct server *s, struct endpoint *e, const struct udp_datagram *d, bool room, mono_t now);
+
+/* One for which there was not even a place to wait. */
+void request_log_dropped(struct server *s, const struct udp_datagram *d);
+
 /* Refuse: the peer is told `text`, the log also `detail` (NULL: nothing more to say). */
 void request_refuse(const struct request *r, uint16_t code, const char *text, const char *detail);
 

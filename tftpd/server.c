@@ -79,7 +79,7 @@ static void log_verdict(const struct job *j, const struct transfer_result *r)
 	char peer[ADDR_TEXT];
 	struct log_event e;
 
-	log_begin(&e, &j->server->log, r->outcome == TRANSFER_PROBED ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, words(j, r));
+	log_begin(&e, &j->server->log, LOG_LEVEL_INFO, words(j, r));
 	log_text(&e, "file", j->name);
 	log_text(&e, "peer", addr_print(&j->session.peer, peer));
 	log_u64(&e, "bytes", r->bytes);
@@ -122,9 +122,10 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 {
 	struct job *j = job_of(session);
 
-	(void)now;
 	count_verdict(j->server, j, r);
-	log_verdict(j, r);
+	if (limits_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMITS_LINE_CLIENT : LIMITS_LINE_STRANGER,
+	    now))
+		log_verdict(j, r);
 }
 
 static void job_over(struct session *session, mono_t now)
@@ -134,13 +135,22 @@ static void job_over(struct session *session, mono_t now)
 
 	(void)now;
 	session_detach(session);
-	endpoint_close(&j->endpoint);
+	if (session->endpoint == &j->endpoint)
+		endpoint_close(&j->endpoint);
 	job_drop(j);
 	if (s->stopping && s->njobs == 0)
 		loop_stop(&s->loop);
 }
 
 static const struct session_ops job_ops = {.verdict = job_verdict, .over = job_over};
+static const struct session_ops paced_ops = {
+	.verdict = job_verdict, .over = job_over, .allow = limits_allow, .moved = limits_moved,
+};
+
+static const struct session_ops *ops_for(const struct server *s)
+{
+	return limits_paces(&s->limits) ? &paced_ops : &job_ops;
+}
 
 struct job *job_new(struct server *s, const char *name, bool write, bool text)
 {
@@ -160,6 +170,7 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text)
 void job_drop(struct job *j)
 {
 	transfer_free(&j->session.transfer);
+	limits_job_ends(&j->server->limits, j);
 	if (j->link != NULL) {
 		*j->link = j->next;
 		if (j->next != NULL)
@@ -177,6 +188,8 @@ static void link_job(struct server *s, struct job *j)
 		j->next->link = &j->next;
 	s->jobs = j;
 	s->njobs++;
+	if (s->limits.suspect == NULL)
+		s->limits.suspect = j;
 }
 
 static void own_address(struct addr *local, const struct endpoint *listener, const struct udp_datagram *d)
@@ -189,32 +202,67 @@ static void own_address(struct addr *local, const struct endpoint *listener, con
 	addr_set_port(local, 0);
 }
 
-int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+/*
+ * A socket for one transfer. With --port-range the ports are handed out in turn, so that one that has just become free
+ * rests the longest before somebody else's late packets can reach it.
+ */
+static int open_own(struct server *s, struct udp *u, struct addr *local)
+{
+	const struct config *c = s->config;
+	unsigned n = c->port_lo != 0 ? c->port_hi - c->port_lo + 1u : 1;
+	int err = -EADDRINUSE;
+
+	for (unsigned i = 0; i < n && err == -EADDRINUSE; i++) {
+		if (c->port_lo != 0)
+			addr_set_port(local, (uint16_t)(c->port_lo + s->next_port++ % n));
+		err = udp_open(u, local, false, c->without);
+	}
+	return err;
+}
+
+/* A port of its own: the TID of RFC 1350. */
+static int start_own(struct job *j, struct endpoint *listener, const struct udp_datagram *d)
 {
 	struct server *s = j->server;
-	struct session *session = &j->session;
 	struct addr local;
 	int err;
 
 	own_address(&local, listener, d);
-	err = udp_open(&j->endpoint.udp, &local, false, s->config->without);
-	if (err != 0) {
-		job_drop(j);
+	err = open_own(s, &j->endpoint.udp, &local);
+	if (err != 0)
 		return err;
-	}
 	if (j->write)
 		udp_coalesce(&j->endpoint.udp, s->config->without);
 	err = endpoint_add(&j->endpoint, &s->exchange, endpoint_reject, s);
 	/* One window's ACK at a time is all that comes back from a reader. */
 	j->endpoint.batch = j->write ? UDP_BATCH : 1;
-	session->peer = d->from;
-	session->local = d->to;
-	session->ifindex = d->ifindex;
 	if (err == 0)
-		err = session_attach(session, &j->endpoint, true, true, &job_ops);
+		err = session_attach(&j->session, &j->endpoint, true, true, ops_for(s));
 	if (err != 0) {
 		loop_fd_del(&s->loop, &j->endpoint.io);
 		udp_close(&j->endpoint.udp);
+	}
+	return err;
+}
+
+int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+{
+	struct server *s = j->server;
+	struct session *session = &j->session;
+	int err;
+
+	session->peer = d->from;
+	session->local = d->to;
+	session->ifindex = d->ifindex;
+	session->relaxed = s->config->relaxed_peer;
+	err = limits_job_begins(&s->limits, j);
+	if (err != 0)
+		;
+	else if (s->config->single_port)
+		err = session_attach(session, listener, false, true, ops_for(s));
+	else
+		err = start_own(j, listener, d);
+	if (err != 0) {
 		job_drop(j);
 		return err;
 	}
@@ -223,7 +271,12 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 	return 0;
 }
 
-/* ---- block size --------------------------------------------------------------------------------------------------- */
+/* ---- patience, block size --------------------------------------------------------------------------------------------------- */
+
+const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer)
+{
+	return limits_tries(d, answer, s->policy.tries) < s->policy.tries ? &s->policy_short : &s->policy;
+}
 
 static uint32_t ask_mtu(unsigned ifindex)
 {
@@ -295,7 +348,10 @@ static void on_signal(struct loop *l, int signo, mono_t now)
 	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
 
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
-	listen_close(s);
+	/* With --single-port the running transfers still need it; request_arrived takes no more. */
+	limits_forget(&s->limits);
+	if (!s->config->single_port)
+		listen_close(s);
 	/* Somebody at a terminal, or asking a second time, does not want to wait. */
 	if (signo == SIGINT || s->stopping || s->njobs == 0) {
 		stop_now(&s->stop_timer, now);
@@ -320,11 +376,16 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		.dally_min = MONO_SEC,
 		.dally_max = 5 * MONO_SEC,
 	};
+	s->policy_short = s->policy;
+	s->policy_short.tries = 2;
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		return -EIO;
 	loop_init(&s->loop);
 	loop_timer_init(&s->stop_timer, stop_now);
 	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
+	if (err != 0)
+		return err;
+	err = limits_init(&s->limits, s);
 	if (err != 0)
 		return err;
 	signal(SIGPIPE, SIG_IGN);
@@ -336,6 +397,7 @@ void server_free(struct server *s)
 	listen_close(s);
 	if (s->root.fd >= 0)
 		close(s->root.fd);
+	limits_free(&s->limits);
 	exchange_free(&s->exchange);
 	loop_free(&s->loop);
 }

@@ -7,11 +7,13 @@
 
 #include "config.h"
 #include "endpoint.h"
+#include "limits.h"
 #include "log.h"
 #include "loop.h"
 #include "path.h"
 #include "store_file.h"
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,12 +23,13 @@
 struct listener {
 	struct endpoint endpoint;
 	struct addr addr;
+	char device[IF_NAMESIZE];     /* only on this interface, "": on all */
 };
 
 struct server_counters {
 	uint64_t sent, received;      /* transfers completed */
 	uint64_t bytes_sent, bytes_received;
-	uint64_t failed, refused, probed;
+	uint64_t failed, refused, denied, probed;
 };
 
 struct server {
@@ -37,10 +40,16 @@ struct server {
 	struct path_root root;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
+	bool inherited;               /* they came from inetd or systemd */
+	uint32_t listen_missing;      /* bits: addresses of the configuration that are not all open yet */
+	struct loop_timer listen_timer;
+	struct limits limits;
 	struct transfer_policy policy;
+	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
 	struct store_ahead ahead;
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
+	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
 	struct server_counters counters;
@@ -48,13 +57,15 @@ struct server {
 	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];
 };
 
-/* One transfer: a session on a port of its own, and the file behind it. */
+/* One transfer: a session on a port of its own or on the listener's (--single-port), and the file behind it. */
 struct job {
 	struct session session;
-	struct endpoint endpoint;
+	struct endpoint endpoint;     /* its own port; not used on the listener's */
 	struct store_file file;
 	struct server *server;
-	struct job *next, **link;     /* in server->jobs */
+	struct job *next, **link;     /* in server->jobs, the newest first */
+	struct client *client;        /* its peer, where that is counted or paced; else NULL */
+	struct paced *paced;          /* its place under a rate, or NULL */
 	struct option_set granted;    /* for the log */
 	bool write, text, oacked;
 	char name[];                  /* as it was asked for */
@@ -75,10 +86,13 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text);
 void job_drop(struct job *j);
 
 /*
- * Give a job whose transfer has been started its socket, answering `d` from the address it was sent to, and send its
+ * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the address it was sent to, and send its
  * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
  */
 int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
+
+/* How patient to be with the sender of `d`, whose first answer will have `answer` bytes. */
+const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer);
 
 /* The largest block that this server grants to the sender of `d`. */
 uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t now);

@@ -1,0 +1,164 @@
+#!/bin/sh
+# What is listened on: addresses of every form, some of which are not there (yet), and sockets that others opened.
+# shellcheck source-path=SCRIPTDIR source=lib.sh source=net.sh
+. "$(dirname "$0")/net.sh"
+. "$(dirname "$0")/lib.sh"
+
+net_ns a
+net_link - s0 10.1.0.1/24,fd01::1/64 a a0 10.1.0.2/24,fd01::2/64
+net_link - s1 10.2.0.1/24 a a1 10.2.0.2/24
+mkdir "$tmp/root"
+bytes 5000 "$tmp/root/file"
+echo '10.1.0.1 this-server.example' >>"$tmp/hosts"
+echo 'fd01::1 this-server.example' >>"$tmp/hosts"
+mount --bind "$tmp/hosts" /etc/hosts 2>/dev/null
+
+# serves WHAT HOST [PORT]: the file comes from there.
+serves() {
+	check "$1" fetch a "tftp://$2:${3:-$port}/file" "$tmp/root/file"
+}
+# silent WHAT HOST
+silent() {
+	if timeout 1 ip netns exec a "$tftp" get "tftp://$2:$port/file" "$tmp/never" 2>/dev/null; then
+		not_ok "$1"
+	else
+		ok "$1"
+	fi
+}
+# refuses STATUS WORD WHAT OPTIONS...: it does not start, and says why.
+refuses() {
+	status=$1 word=$2 what=$3
+	shift 3
+	timeout 5 "$tftpd" "$@" "$tmp/root" 2>"$tmp/said"
+	got=$?
+	check "$what is exit status $status (it was $got: $(cat "$tmp/said"))" test $got -eq "$status"
+	check "$what is said" grep -qF -- "$word" "$tmp/said"
+}
+# listen NAME OPTIONS...: like serve, but the options name the port.
+listen() {
+	server=$1
+	shift
+	log=$tmp/$server.log
+	start "$server" "$tftpd" "$@" "$tmp/root" || not_ok "the server starts: $(cat "$log")"
+}
+
+free_port
+listen one --address "10.1.0.1:$port"
+serves "one address" 10.1.0.1
+silent "and no other one" 10.2.0.1
+stop $pid
+listen several --address "10.1.0.1:$port" --address "[fd01::1]:$port" --address 10.2.0.1 --port "$port"
+serves "several addresses" 10.1.0.1
+serves "IPv6 in brackets" "[fd01::1]"
+serves "one without a port has that of --port" 10.2.0.1
+stop $pid
+listen port --address ":$port"
+serves "a port alone is every address" 10.2.0.1
+serves "of both families" "[fd01::1]"
+stop $pid
+listen host --address "this-server.example:$port"
+serves "a host name" 10.1.0.1
+serves "all its addresses" "[fd01::1]"
+silent "only its addresses" 10.2.0.1
+stop $pid
+port=69
+if ! taken 69; then
+	listen service --address 10.1.0.1:tftp
+	serves "a service name as port" 10.1.0.1 69
+	stop $pid
+fi
+free_port
+
+listen interface --address "s0:$port"
+serves "an interface name" 10.1.0.1
+serves "with its IPv6" "[fd01::1]"
+silent "and no other interface" 10.2.0.1
+ip addr add 10.1.0.77/24 dev s0
+serves "also an address it got later" 10.1.0.77
+stop $pid
+listen only --interface s1 --port "$port"
+serves "--interface" 10.2.0.1
+silent "--interface shuts out the others" 10.1.0.1
+stop $pid
+
+# Not there yet: the server starts, says so once, and serves it when it comes.
+listen later --address "10.1.0.50:$port" --address "[fd01::50]:$port" --address "10.1.0.1:$port"
+serves "an address that is there while another is not" 10.1.0.1
+ip addr add 10.1.0.50/24 dev s0
+ip addr add fd01::50/64 dev s0 nodad
+serves "an address that came later" 10.1.0.50
+serves "an IPv6 address that came later" "[fd01::50]"
+check "the missing ones were named, once each" test "$(log_lines 'no address of this machine yet')" -eq 2
+stop $pid
+listen alone --address "10.1.0.60:$port"
+ip addr add 10.1.0.60/24 dev s0
+serves "also where it is the only one" 10.1.0.60
+stop $pid
+# Taken by somebody else: the others are served, and it too when it is free again.
+listen holder --address "10.2.0.1:$port"
+holder=$pid
+listen beside --address "10.1.0.1:$port" --address "10.2.0.1:$port"
+eventually grep -q 'trying again' "$log"
+serves "the others are served while one is taken" 10.1.0.1
+check "and it is said" grep -q '10\.2\.0\.1:.*another program' "$log"
+refuses 71 "another program" "nothing at all to listen on" --address "10.2.0.1:$port"
+stop $holder
+check "what was taken is tried again" eventually grep -q 'listening on "10.2.0.1' "$log"
+serves "and served" 10.2.0.1
+stop $pid
+
+# One family missing.
+echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+listen v4 --port "$port"
+serves "without IPv6 the other family is served" 10.1.0.1
+stop $pid
+echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+ip addr add fd01::1/64 dev s0 nodad
+
+listen name --address "no-such-host.invalid:$port" --address "10.1.0.1:$port"
+serves "a name that cannot be looked up keeps no other address away" 10.1.0.1
+check "and is tried again" grep -q '"no-such-host.invalid:.*trying again' "$log"
+stop $pid
+refuses 64 "10.1.0.1:" "an address without its port" --address 10.1.0.1:
+refuses 71 "Servname" "a port that is none" --address 10.1.0.1:70000
+refuses 71 "No such device" "an interface that is none" --interface nowhere9 --port "$port"
+
+# Sockets that inetd or systemd opened: descriptor 0, or 3 and more with LISTEN_FDS.
+opener='
+	use Socket qw(:all);
+	my ($how, $port, @command) = @ARGV;
+	my $six = $how =~ /dual/;
+	$^F = 10; # descriptors above it do not outlive the exec
+	socket(my $s, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) or die;
+	setsockopt($s, IPPROTO_IPV6, 26, pack("i", 0)) if $six;
+	bind($s, $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, "::")) : pack_sockaddr_in($port, INADDR_ANY)) or die $!;
+	require POSIX;
+	POSIX::dup2(fileno $s, $how =~ /stdin/ ? 0 : 3);
+	if ($how !~ /stdin/) {
+		$ENV{LISTEN_FDS} = 1;
+		$ENV{LISTEN_PID} = $how =~ /other/ ? 1 : $$;
+	}
+	exec @command or die $!;'
+inherit() {
+	how=$1
+	shift
+	log=$tmp/inherit.log
+	: >"$log"
+	perl -e "$opener" "$how" "$port" "$tftpd" "$@" "$tmp/root" >"$log" 2>&1 </dev/null &
+	pid=$!
+	pids="$pids $pid"
+	eventually test -s "$log"
+}
+for how in stdin fds stdin-dual fds-dual; do
+	for mode in --port=6 --single-port; do
+		inherit $how $mode
+		serves "an inherited socket ($how $mode)" 10.1.0.1
+		case $how in *dual) serves "its IPv6 ($how $mode)" "[fd01::1]" ;; esac
+		case $how in *dual) check "and IPv4 is logged as such" grep -q 'peer=10\.1\.0\.2:' "$log" ;; esac
+		stop $pid
+	done
+done
+inherit fds-other --port "$port"
+check "LISTEN_FDS of another process is not ours" eventually grep -q 'cannot listen\|going on without' "$log"
+stop $pid
+exit $failed

@@ -1,0 +1,131 @@
+#!/bin/sh
+# Which address an answer comes from, and how large a packet the way to the client carries: on real interfaces.
+# shellcheck source-path=SCRIPTDIR source=lib.sh source=net.sh
+. "$(dirname "$0")/net.sh"
+. "$(dirname "$0")/lib.sh"
+
+# Two interfaces, the first with several addresses; one client behind each, one of them on a link with a small MTU.
+net_ns a b
+net_link - s0 10.1.0.1/24,10.1.0.7/24,10.1.0.9/32,fd01::1/64,fd01::7/64 a a0 10.1.0.2/24,fd01::2/64
+net_link - s1 10.2.0.1/24,fd02::1/64 b b0 10.2.0.2/24,fd02::2/64
+within a ip route add default via 10.1.0.1
+within a ip -6 route add default via fd01::1
+ip link set s1 mtu 1420
+within b ip link set b0 mtu 1420
+echo 1 >/proc/sys/net/ipv4/ip_forward
+
+mkdir "$tmp/root"
+chmod 777 "$tmp/root"
+bytes 200000 "$tmp/root/image"
+
+fragments() {
+	awk '/^Ip: [0-9]/ { v4 = $15 + $20 } END { print v4 + 0 }' /proc/net/snmp
+	awk '$1 == "Ip6FragCreates" || $1 == "Ip6ReasmReqds" { print $2 }' /proc/net/snmp6
+}
+
+# Our client takes an answer only from the address it asked; so do boot programs.
+every_address() {
+	for host in 10.1.0.1 10.1.0.7 10.1.0.9 10.2.0.1 "[fd01::1]" "[fd01::7]" "[fd02::1]"; do
+		check "$1: $host answers for itself" fetch a "tftp://$host:$port/image" "$tmp/root/image"
+		check "$1: $host takes a write" store a "$tmp/root/image" "tftp://$host:$port/up" "$tmp/root/up"
+	done
+	link_local=$(ip -6 -o addr show dev s0 scope link | awk '{ sub("/.*", "", $4); print $4 }')
+	check "$1: a link-local address answers for itself" \
+		fetch a "tftp://[$link_local%25a0]:$port/image" "$tmp/root/image"
+	check "$1: the other interface's client" fetch b "tftp://10.2.0.1:$port/image" "$tmp/root/image"
+	check "$1: and its IPv6" fetch b "tftp://[fd02::1]:$port/image" "$tmp/root/image"
+}
+
+# A refusal must come from there as well.
+refusals() {
+	for host in 10.1.0.7 10.1.0.9 "[fd01::7]"; do
+		timeout 5 ip netns exec a "$tftp" get "tftp://$host:$port/nothing" "$tmp/never" 2>"$tmp/said"
+		check "$1: $host refuses for itself" test $? -eq 68
+	done
+}
+
+before=$(fragments)
+serve own --create "$tmp/root"
+every_address "own ports"
+refusals "own ports"
+check "a large block is granted where it fits" grep -q 'peer=10\.1\.0\.2:.*blksize:1468' "$log"
+check "and a smaller one for IPv6" grep -q 'peer=\[fd01::2\]:.*blksize:1448' "$log"
+timeout 10 ip netns exec b "$tftp" get --blksize 65464 "tftp://10.2.0.1:$port/image" "$tmp/got" 2>/dev/null
+check "MTU 1420 carries blocks of 1388" grep -q 'peer=10\.2\.0\.2:.*blksize:1388' "$log"
+timeout 10 ip netns exec b "$tftp" get --blksize 65464 "tftp://[fd02::1]:$port/image" "$tmp/got" 2>/dev/null
+check "MTU 1420 carries blocks of 1368 over IPv6" grep -q 'peer=\[fd02::2\]:.*blksize:1368' "$log"
+check "not one fragment was made" test "$before" = "$(fragments)"
+stop $pid
+
+serve one --single-port --create "$tmp/root"
+every_address "single port"
+refusals "single port"
+check "not one fragment was made by the single port" test "$before" = "$(fragments)"
+stop $pid
+
+serve max --blocksize max "$tmp/root"
+check "--blocksize max: fragments where that is wanted" fetch b "tftp://10.2.0.1:$port/image" "$tmp/root/image" --blksize 8192
+check "--blocksize max was granted" grep -q 'blksize:8192' "$log"
+check "and made fragments" test "$before" != "$(fragments)"
+stop $pid
+serve cap --blocksize 1000 "$tmp/root"
+check "--blocksize 1000" fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image"
+check "--blocksize 1000 is the cap" grep -q 'blksize:1000' "$log"
+stop $pid
+
+# A broadcast: the request is sent by hand, by perl, and what comes back is told by its sender.
+shout() {
+	within a perl -MSocket -e '
+		socket(my $s, AF_INET, SOCK_DGRAM, 0) or die;
+		setsockopt($s, SOL_SOCKET, SO_BROADCAST, 1) or die;
+		send($s, "\0\1image\0octet\0", 0, pack_sockaddr_in($ARGV[1], inet_aton($ARGV[0]))) or die $!;
+		my $bits = ""; vec($bits, fileno $s, 1) = 1;
+		my $wait = $ARGV[2];
+		if (select($bits, undef, undef, $wait)) {
+			my $from = recv($s, my $buf, 70000, 0);
+			my ($port, $addr) = unpack_sockaddr_in($from);
+			print inet_ntoa($addr), "\n";
+		} else { print "silence\n"; }' "$1" "$port" "$2"
+}
+serve quiet "$tmp/root"
+check "a broadcast request is ignored" test "$(shout 10.1.0.255 0.3)" = silence
+check "also one to everybody" test "$(shout 255.255.255.255 0.3)" = silence
+check "a request to the address itself is not" test "$(shout 10.1.0.7 5)" = 10.1.0.7
+stop $pid
+for mode in "" --single-port; do
+	# no mode is no word
+	# shellcheck disable=SC2086
+	serve loud --answer-broadcast $mode "$tmp/root"
+	check "--answer-broadcast $mode: from the interface's address" test "$(shout 10.1.0.255 5)" = 10.1.0.1
+	check "--answer-broadcast $mode: to everybody" test "$(shout 255.255.255.255 5)" = 10.1.0.1
+	stop $pid
+done
+
+# One client behind a small MTU slows down no other one on the same socket.
+ip route add 10.1.0.2/32 dev s0 mtu 600
+serve shared --single-port --blocksize max "$tmp/root"
+check "a path with a small MTU works on the single port" \
+	fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1400 --windowsize 16
+check "and the others as before" fetch b "tftp://10.2.0.1:$port/image" "$tmp/root/image" --blksize 1300 --windowsize 16
+stop $pid
+
+# Nobody listens at a client's port any more: ICMP says so, and that ends its transfer and no other one.
+bytes 30000000 "$tmp/root/large"
+within a sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit' # or only the first few would be told
+serve icmp --single-port --rate-per-client 20M --verbose "$tmp/root"
+timeout 20 ip netns exec b "$tftp" get "tftp://10.2.0.1:$port/large" "$tmp/got" 2>/dev/null &
+other=$!
+within a perl -MSocket -e '
+	for (1 .. 20) {
+		socket(my $s, AF_INET, SOCK_DGRAM, 0) or die;
+		send($s, "\0\1image\0octet\0blksize\0001000\0", 0, pack_sockaddr_in($ARGV[0], inet_aton("10.1.0.1"))) or die $!;
+		recv($s, my $buf, 2000, 0);
+		send($s, "\0\4\0\0", 0, pack_sockaddr_in($ARGV[0], inet_aton("10.1.0.1")));
+		close $s;
+	}' "$port"
+gone() { [ "$(log_lines 'reason="the other end is not there"')" -eq 20 ]; }
+check "ICMP ends twenty transfers at once" eventually gone
+wait $other
+check "and not the one of another client on the same socket" cmp -s "$tmp/root/large" "$tmp/got"
+stop $pid
+exit $failed

@@ -1,0 +1,479 @@
+/*
+ * Places, queues and budgets. The requests that wait are copies of their datagrams; when one has waited long enough, or
+ * there is a place, it goes the way of a request that has just arrived.
+ */
+#include "limits.h"
+
+#include "request.h"
+#include "server.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors that are not a transfer's: standard ones, listeners, signals, a directory being looked through. */
+#define OTHER_FILES 32
+
+/* While requests wait, so often somebody looks whether an unanswered transfer has become old enough to make room. */
+#define LOOK_AGAIN (50 * MONO_MS)
+
+/* ---- how many --------------------------------------------------------------------------------------------------- */
+
+/* What a transfer keeps open at most: its socket, its file, and for an upload the directory. */
+static size_t files_each(const struct config *c)
+{
+	return (c->single_port ? 1 : 2) + (c->create ? 1 : 0);
+}
+
+/* As many descriptors as we may have; root gives itself what it needs. Returns how many, or SIZE_MAX for no end. */
+static size_t raise_files(size_t wanted)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return SIZE_MAX;
+	if (r.rlim_max < wanted) {
+		struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return wanted;
+	}
+	if (r.rlim_cur < wanted && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+	return r.rlim_cur;
+}
+
+static void limit_transfers(struct limits *l)
+{
+	const struct config *c = l->server->config;
+	size_t each = files_each(c), wanted = OTHER_FILES + SERVER_LISTENERS + each * c->max_transfers;
+	size_t files = raise_files(wanted), room;
+
+	l->max_transfers = c->max_transfers;
+	if (files >= wanted)
+		return;
+	room = files > OTHER_FILES + each ? (files - OTHER_FILES) / each : 1;
+	if (room >= l->max_transfers)
+		return;
+	l->max_transfers = room;
+	log_line(&l->server->log, LOG_LEVEL_WARNING,
+	    "at most %zu transfers at once instead of %u: this process may open no more than %zu files (ulimit -n)", room,
+	    c->max_transfers, files);
+}
+
+/* ---- clients ---------------------------------------------------------------------------------------------------- */
+
+static struct client **client_place(const struct limits *l, const struct addr *peer)
+{
+	struct addr host = *peer;
+	struct client **p;
+
+	addr_set_port(&host, 0);
+	p = &l->clients[addr_hash(&host, l->server->exchange.sessions.seed) % LIMITS_BUCKETS];
+	while (*p != NULL && !addr_same_host(&(*p)->host, peer))
+		p = &(*p)->next;
+	return p;
+}
+
+static void client_go(struct pacer_node *node, mono_t now);
+
+static struct client *client_get(struct limits *l, const struct addr *peer)
+{
+	struct client **place = client_place(l, peer), *c = *place;
+
+	if (c != NULL)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return NULL;
+	c->host = *peer;
+	if (l->rate_per_client != 0)
+		pacer_init(&c->pacer, &l->server->loop, l->rate_per_client, client_go);
+	*place = c;
+	return c;
+}
+
+static void client_put(struct limits *l, struct client *c)
+{
+	struct client **place;
+
+	if (--c->njobs > 0)
+		return;
+	place = client_place(l, &c->host);
+	*place = c->next;
+	if (c->pacer.rate != 0)
+		pacer_free(&c->pacer);
+	free(c);
+}
+
+static bool client_is_full(const struct limits *l, const struct addr *peer)
+{
+	const struct client *c;
+
+	if (l->max_per_client == 0)
+		return false;
+	c = *client_place(l, peer);
+	return c != NULL && c->njobs >= l->max_per_client;
+}
+
+/* ---- places ----------------------------------------------------------------------------------------------------- */
+
+static struct job *newer(const struct server *s, const struct job *j)
+{
+	return j->link == &s->jobs ? NULL : (struct job *)((char *)j->link - offsetof(struct job, next));
+}
+
+/*
+ * All places are taken. The oldest transfer whose peer has never answered gives up its own, if it had the time that an
+ * answer needs: requests from forged addresses cannot shut out clients that are there.
+ */
+static bool evict(struct limits *l, mono_t now)
+{
+	struct server *s = l->server;
+	struct session *session;
+
+	while (l->suspect != NULL && transfer_proved(&l->suspect->session.transfer))
+		l->suspect = newer(s, l->suspect);
+	if (l->suspect == NULL)
+		return false;
+	session = &l->suspect->session;
+	if (now - transfer_started(&session->transfer) < LIMITS_UNANSWERED)
+		return false;
+	l->evicted++;
+	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
+	session_pump(session, now);
+	return true;
+}
+
+static bool has_place(struct limits *l, const struct addr *peer, mono_t now)
+{
+	return !client_is_full(l, peer) && (l->server->njobs < l->max_transfers || evict(l, now));
+}
+
+int limits_job_begins(struct limits *l, struct job *j)
+{
+	if (limits_paces(l)) {
+		j->paced = calloc(1, sizeof(*j->paced));
+		if (j->paced == NULL)
+			return -ENOMEM;
+		j->paced->job = j;
+	}
+	if (l->clients != NULL) {
+		j->client = client_get(l, &j->session.peer);
+		if (j->client == NULL)
+			return -ENOMEM;
+		j->client->njobs++;
+	}
+	return 0;
+}
+
+void limits_job_ends(struct limits *l, struct job *j)
+{
+	if (j->paced != NULL) {
+		pacer_leave(&l->pacer, &j->paced->node);
+		if (j->client != NULL)
+			pacer_leave(&j->client->pacer, &j->paced->client_node);
+		free(j->paced);
+	}
+	if (j->client != NULL)
+		client_put(l, j->client);
+	if (l->suspect == j)
+		l->suspect = newer(l->server, j);
+	/* At once, but not from in here. */
+	if (l->nwaiting > 0)
+		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
+}
+
+/* ---- the queue -------------------------------------------------------------------------------------------------- */
+
+static struct waiting **waiting_bucket(const struct limits *l, const struct addr *peer)
+{
+	return &l->by_peer[addr_hash(peer, l->server->exchange.sessions.seed) % LIMITS_BUCKETS];
+}
+
+static struct waiting *waiting_find(const struct limits *l, const struct addr *peer)
+{
+	struct waiting *w = *waiting_bucket(l, peer);
+
+	while (w != NULL && !addr_equal(&w->datagram.from, peer))
+		w = w->same_bucket;
+	return w;
+}
+
+/* Take it out; `place` is what points at it in the queue. */
+static void waiting_unlink(struct limits *l, struct waiting **place)
+{
+	struct waiting *w = *place, **b = waiting_bucket(l, &w->datagram.from);
+
+	*place = w->next;
+	if (l->last == &w->next)
+		l->last = place;
+	while (*b != w)
+		b = &(*b)->same_bucket;
+	*b = w->same_bucket;
+	l->nwaiting--;
+}
+
+/* Its client repeats it after a while of its own accord: one that does not fit is only dropped. */
+static void queue_add(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+{
+	struct waiting *w = NULL, **b = waiting_bucket(l, &d->from);
+
+	if (waiting_find(l, &d->from) != NULL)
+		return;
+	if (l->nwaiting < LIMITS_QUEUE && d->len <= LIMITS_REQUEST)
+		w = malloc(sizeof(*w) + d->len);
+	if (w == NULL) {
+		l->dropped++;
+		if (limits_may_log(l, LIMITS_LINE_STRANGER, now))
+			request_log_dropped(l->server, d);
+		return;
+	}
+	l->queued++;
+	*w = (struct waiting){.listener = listener, .datagram = *d, .until = now + LIMITS_WAIT, .same_bucket = *b};
+	memcpy(w->bytes, d->buf, d->len);
+	w->datagram.buf = w->bytes;
+	*b = w;
+	*l->last = w;
+	l->last = &w->next;
+	if (l->nwaiting++ == 0)
+		loop_timer_set(&l->server->loop, &l->queue_timer, now + LOOK_AGAIN);
+}
+
+/* Serve those there is a place for, in the order in which they came; refuse those that have waited long enough. */
+static void queue_fired(struct loop_timer *t, mono_t now)
+{
+	struct limits *l = (struct limits *)((char *)t - offsetof(struct limits, queue_timer));
+	struct waiting **place = &l->first;
+
+	while (*place != NULL) {
+		struct waiting *w = *place;
+		bool room = has_place(l, &w->datagram.from, now);
+
+		if (!room && now < w->until) {
+			/* Only its own client's limit is no reason for the next one to wait. */
+			if (l->server->njobs >= l->max_transfers)
+				break;
+			place = &w->next;
+			continue;
+		}
+		waiting_unlink(l, place);
+		request_waited(l->server, w->listener, &w->datagram, room, now);
+		free(w);
+	}
+	if (l->nwaiting > 0)
+		loop_timer_set(&l->server->loop, t, now + LOOK_AGAIN);
+}
+
+void limits_forget(struct limits *l)
+{
+	while (l->first != NULL) {
+		struct waiting *w = l->first;
+
+		waiting_unlink(l, &l->first);
+		free(w);
+	}
+}
+
+bool limits_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+{
+	if (has_place(l, &d->from, now))
+		return true;
+	queue_add(l, listener, d, now);
+	return false;
+}
+
+/* ---- rates ------------------------------------------------------------------------------------------------------ */
+
+bool limits_paces(const struct limits *l)
+{
+	return l->pacer.rate != 0 || l->rate_per_client != 0;
+}
+
+static void client_go(struct pacer_node *node, mono_t now)
+{
+	struct paced *p = (struct paced *)((char *)node - offsetof(struct paced, client_node));
+
+	p->client_passed = true;
+	session_release(&p->job->session, now);
+}
+
+static void go(struct pacer_node *node, mono_t now)
+{
+	struct paced *p = (struct paced *)((char *)node - offsetof(struct paced, node));
+
+	p->passed = true;
+	session_release(&p->job->session, now);
+}
+
+/* First its client's turn, then everybody's. */
+size_t limits_allow(struct session *s, mono_t now)
+{
+	struct job *j = (struct job *)s;
+	struct limits *l = &j->server->limits;
+	struct paced *p = j->paced;
+	size_t n = PACKET_MAX;
+
+	if (l->rate_per_client != 0) {
+		if (!p->client_passed)
+			p->client_passed = pacer_enter(&j->client->pacer, &p->client_node, now);
+		if (!p->client_passed)
+			return 0;
+		n = pacer_quantum(&j->client->pacer);
+	}
+	if (l->pacer.rate != 0) {
+		size_t share = pacer_quantum(&l->pacer);
+
+		if (!p->passed)
+			p->passed = pacer_enter(&l->pacer, &p->node, now);
+		if (!p->passed)
+			return 0;
+		n = share < n ? share : n;
+	}
+	return n;
+}
+
+void limits_moved(struct session *s, size_t bytes, mono_t now)
+{
+	struct job *j = (struct job *)s;
+	struct limits *l = &j->server->limits;
+
+	if (l->rate_per_client != 0)
+		pacer_charge(&j->client->pacer, &j->paced->client_node, bytes, now);
+	if (l->pacer.rate != 0)
+		pacer_charge(&l->pacer, &j->paced->node, bytes, now);
+	j->paced->client_passed = j->paced->passed = false;
+}
+
+/* ---- log lines -------------------------------------------------------------------------------------------------- */
+
+static void budget_refill(struct budget *b, mono_t now)
+{
+	mono_t earned = (now - b->at) / (MONO_SEC / b->per_second);
+
+	if (earned <= 0)
+		return;
+	b->left = earned >= b->most - b->left ? b->most : b->left + (unsigned)earned;
+	b->at += earned * (MONO_SEC / b->per_second);
+}
+
+static void log_fired(struct loop_timer *t, mono_t now)
+{
+	static const char *const whose[LIMITS_LINES] = {
+		[LIMITS_LINE_STRANGER] = "requests that were refused or came to nothing",
+		[LIMITS_LINE_CLIENT] = "transfers",
+	};
+	struct limits *l = (struct limits *)((char *)t - offsetof(struct limits, log_timer));
+
+	(void)now;
+	for (size_t i = 0; i < LIMITS_LINES; i++) {
+		if (l->lines[i].left_out > 0)
+			log_line(&l->server->log, LOG_LEVEL_WARNING, "left out %llu lines about %s: too many in a second",
+			    (unsigned long long)l->lines[i].left_out, whose[i]);
+		l->lines[i].left_out = 0;
+	}
+}
+
+bool limits_may_log(struct limits *l, enum limits_line line, mono_t now)
+{
+	struct budget *b = &l->lines[line];
+
+	if (b->left == 0)
+		budget_refill(b, now);
+	if (b->left > 0) {
+		/* Time that was not used before the first line of a burst counts, up to a full budget. */
+		if (b->left == b->most)
+			b->at = now;
+		b->left--;
+		return true;
+	}
+	b->left_out_ever++;
+	if (b->left_out++ == 0)
+		loop_timer_set(&l->server->loop, &l->log_timer, now + MONO_SEC);
+	return false;
+}
+
+/* ---- forged addresses ------------------------------------------------------------------------------------------- */
+
+static size_t ip_bytes(const struct addr *peer, size_t payload)
+{
+	return (peer->sa.sa_family == AF_INET6 ? 40 : 20) + 8 + payload;
+}
+
+/*
+ * As IP packets; but two are always sent, because the first may be lost: as Ethernet frames, of which a request fills 60
+ * bytes at least, two blocks of 512 bytes are 19 times the shortest request.
+ */
+unsigned limits_tries(const struct udp_datagram *request, size_t answer, unsigned most)
+{
+	size_t allowed = LIMITS_AMPLIFICATION * ip_bytes(&request->from, request->len) - 1;
+	size_t tries = allowed / ip_bytes(&request->from, answer);
+
+	return tries >= most ? most : tries > 2 ? (unsigned)tries : 2;
+}
+
+/* ---- what the kernel dropped ------------------------------------------------------------------------------------ */
+
+void limits_drops(struct limits *l, struct endpoint *listener, mono_t now)
+{
+	uint32_t news = listener->udp.drops - listener->udp.drops_told;
+
+	if (news == 0 || !limits_may_log(l, LIMITS_LINE_STRANGER, now))
+		return;
+	listener->udp.drops_told = listener->udp.drops;
+	l->kernel_drops += news;
+	log_line(&l->server->log, LOG_LEVEL_WARNING,
+	    "the kernel dropped %u datagrams before they were read: too many at once for the receive buffer (net.core.rmem_max)",
+	    news);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+int limits_init(struct limits *l, struct server *s)
+{
+	const struct config *c = s->config;
+
+	*l = (struct limits){
+		.server = s,
+		.max_per_client = c->max_per_client,
+		.rate_per_client = c->rate_per_client,
+		.lines = {
+			[LIMITS_LINE_STRANGER] = {.most = 1000, .left = 1000, .per_second = 100},
+			[LIMITS_LINE_CLIENT] = {.most = 5000, .left = 5000, .per_second = 1000},
+		},
+	};
+	l->last = &l->first;
+	l->by_peer = calloc(LIMITS_BUCKETS, sizeof(*l->by_peer));
+	if (l->by_peer == NULL)
+		return -ENOMEM;
+	if (c->max_per_client != 0 || c->rate_per_client != 0) {
+		l->clients = calloc(LIMITS_BUCKETS, sizeof(*l->clients));
+		if (l->clients == NULL)
+			return -ENOMEM;
+	}
+	loop_timer_init(&l->queue_timer, queue_fired);
+	loop_timer_init(&l->log_timer, log_fired);
+	if (c->rate != 0)
+		pacer_init(&l->pacer, &s->loop, c->rate, go);
+	limit_transfers(l);
+	return 0;
+}
+
+void limits_free(struct limits *l)
+{
+	if (l->server == NULL)
+		return;
+	limits_forget(l);
+	/* What was left out last still has to be said. */
+	log_fired(&l->log_timer, 0);
+	loop_timer_clear(&l->server->loop, &l->queue_timer);
+	loop_timer_clear(&l->server->loop, &l->log_timer);
+	if (l->pacer.rate != 0)
+		pacer_free(&l->pacer);
+	free(l->clients);
+	free(l->by_peer);
+}
