@@ -1,0 +1,459 @@
+/* Limits, access and abuse: what waits, what is refused, what is left out, and that the others notice nothing. */
+#include "wire_peer.h"
+#include "wire_process.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LARGE 10000000
+
+static struct wire w, others[64];
+static uint8_t data[100000];
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Bound to one of the addresses of 127.0.0.0/8, all of which are ours. */
+static void dial_from(struct wire *from, const char *host, uint16_t port)
+{
+	wire_open(from, host);
+	struct sockaddr_in *to = (struct sockaddr_in *)&from->peer;
+	*to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void start(struct server *s)
+{
+	wire_fill(data, sizeof(data), 3);
+	server_put(s, "kernel", data, 2000);
+}
+
+/* One that reads on; the server has a transfer for it. */
+static void occupy(struct wire *o, const struct server *s, const char *host)
+{
+	dial_from(o, host, s->port);
+	wire_request(o, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_data(o, 1, data, 512);
+	wire_follow(o);
+	wire_ack(o, 1);
+	wire_expect_data(o, 2, data + 512, 512);
+}
+
+/* It acknowledges the rest. */
+static void end(struct wire *o)
+{
+	wire_ack(o, 2);
+	wire_expect_data(o, 3, data + 1024, 512);
+	wire_ack(o, 3);
+	wire_expect_data(o, 4, data + 1536, 464);
+	wire_ack(o, 4);
+	wire_close(o);
+}
+
+START_TEST(request_past_the_limit_waits_for_a_place)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "2", NULL);
+	start(&s);
+	occupy(&others[0], &s, "127.0.0.1");
+	occupy(&others[1], &s, "127.0.0.1");
+	dial_from(&w, "127.0.0.1", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&w);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL); /* repeated, it still waits once */
+	end(&others[0]);
+	wire_expect_data(&w, 1, data, 512);
+	wire_follow(&w);
+	wire_read_rest(&w, 512, data, 2000);
+	end(&others[1]);
+	ck_assert(server_logged(&s, "sent", 3));
+	ck_assert_uint_eq(server_log_count(&s, "refused"), 0);
+	server_is_well(&s);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(request_that_waited_in_vain_is_refused_with_words)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "1", NULL);
+	start(&s);
+	occupy(&others[0], &s, "127.0.0.1");
+	dial_from(&w, "127.0.0.1", s.port);
+	double began = seconds();
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_error(&w, 0);
+	ck_assert(strstr((char *)w.buf + 4, "too many transfers") != NULL);
+	ck_assert(seconds() - began > 2.5);
+	ck_assert(server_logged(&s, "too many transfers", 1));
+	wire_request(&w, OP_RRQ, "nothing", "octet", NULL);
+	end(&others[0]);
+	wire_expect_error(&w, 1);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(one_client_past_its_limit_holds_up_nobody_else)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--max-per-client", "2", NULL);
+	start(&s);
+	occupy(&others[0], &s, "127.0.0.2");
+	occupy(&others[1], &s, "127.0.0.2");
+	dial_from(&others[2], "127.0.0.2", s.port);
+	wire_request(&others[2], OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&others[2]);
+	occupy(&others[3], &s, "127.0.0.3");
+	end(&others[3]);
+	end(&others[1]);
+	wire_expect_data(&others[2], 1, data, 512);
+	wire_follow(&others[2]);
+	wire_read_rest(&others[2], 512, data, 2000);
+	end(&others[0]);
+	server_is_well(&s);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(transfer_that_was_never_answered_makes_room)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "8", NULL);
+	start(&s);
+	for (int i = 0; i < 8; i++) {
+		dial_from(&others[i], "127.0.0.5", s.port);
+		wire_request(&others[i], OP_RRQ, "kernel", "octet", NULL);
+		wire_expect_data(&others[i], 1, data, 512);
+	}
+	double began = seconds();
+	occupy(&w, &s, "127.0.0.6");
+	ck_assert(seconds() - began < 2);
+	ck_assert(server_logged(&s, "others need the place", 1));
+	end(&w);
+	for (int i = 0; i < 8; i++)
+		wire_close(&others[i]);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(used_up_ports_are_refused_with_words)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--port-range", "31990:31991", NULL);
+	start(&s);
+	occupy(&others[0], &s, "127.0.0.1");
+	occupy(&others[1], &s, "127.0.0.1");
+	for (int i = 0; i < 2; i++)
+		ck_assert_uint_eq(wire_from_port(&others[i]) / 2, 31990 / 2);
+	dial_from(&w, "127.0.0.1", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_error(&w, 0);
+	ck_assert(server_logged(&s, "--port-range 31990:31991 is used up", 1));
+	end(&others[0]);
+	occupy(&others[0], &s, "127.0.0.1");
+	end(&others[0]);
+	end(&others[1]);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(denied_client_hears_nothing)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--create", "--allow", "127.0.0.0/8", "--deny", "127.0.1.0/24", "--allow", "127.0.1.7", NULL);
+	start(&s);
+	dial_from(&w, "127.0.1.1", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&w);
+	wire_request(&w, OP_WRQ, "new", "octet", NULL);
+	wire_expect_silence(&w);
+	wire_send(&w, "\0\1x", 3);
+	wire_expect_silence(&w);
+	ck_assert(server_logged(&s, "denied", 3));
+	wire_close(&w);
+	occupy(&w, &s, "127.0.1.7");
+	end(&w);
+	occupy(&w, &s, "127.0.2.1");
+	end(&w);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(writes_have_a_list_of_their_own)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--create", "--allow-write", "127.0.3.0/24", NULL);
+	start(&s);
+	dial_from(&w, "127.0.0.1", s.port);
+	wire_request(&w, OP_WRQ, "new", "octet", NULL);
+	wire_expect_error(&w, 2);
+	wire_close(&w);
+	occupy(&w, &s, "127.0.0.1");
+	end(&w);
+	dial_from(&w, "127.0.3.3", s.port);
+	wire_request(&w, OP_WRQ, "new", "octet", NULL);
+	wire_expect_ack(&w, 0);
+	wire_follow(&w);
+	wire_write_rest(&w, 512, data, 700);
+	ck_assert(server_has(&s, "new", data, 700));
+	server_stop(&s);
+}
+END_TEST
+
+/* All bytes that come for one request, as IP packets, and how many packets. */
+static size_t answers(struct wire *from, int ms, int *packets)
+{
+	size_t bytes = 0;
+	*packets = 0;
+	while (wire_recv(from, ms)) {
+		bytes += 28 + from->len;
+		++*packets;
+	}
+	return bytes;
+}
+
+START_TEST(forged_request_is_worth_little)
+{
+	/* the longest silence before a last try is 2 s */
+	static const struct { int op; const char *name, *option, *value; } requests[] = {
+		{OP_RRQ, "12345678", NULL, NULL},
+		{OP_RRQ, "12345678", "blksize", "65464"},
+		{OP_RRQ, "12345678", "windowsize", "64"},
+		{OP_RRQ, "nothing", NULL, NULL},
+		{OP_WRQ, "new", NULL, NULL},
+		{OP_RRQ, "k", NULL, NULL},
+	};
+	enum { N = sizeof(requests) / sizeof(requests[0]) };
+	size_t asked[N], got[N];
+	int packets[N];
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--create", NULL);
+	start(&s);
+	server_put(&s, "12345678", data, 100000);
+	server_put(&s, "k", data, 100000);
+	for (size_t i = 0; i < N; i++) {
+		uint8_t buf[600];
+		size_t len = requests[i].option != NULL
+		    ? wire_make_request(buf, sizeof(buf), requests[i].op, requests[i].name, "octet", requests[i].option, requests[i].value, NULL)
+		    : wire_make_request(buf, sizeof(buf), requests[i].op, requests[i].name, "octet", NULL);
+		dial_from(&others[i], "127.0.0.9", s.port);
+		wire_send(&others[i], buf, len);
+		asked[i] = 28 + len;
+	}
+	sleep_ms(4500); /* three tries are over after 1 s and 2 s more */
+	for (size_t i = 0; i < N; i++) {
+		got[i] = answers(&others[i], 50, &packets[i]);
+		ck_assert_int_ge(packets[i], 1);
+		ck_assert_int_le(packets[i], 3);
+		if (i < N - 1) {
+			ck_assert_msg(got[i] < 25 * asked[i], "%s: %zu bytes for %zu", requests[i].name, got[i], asked[i]);
+		} else {
+			/* the shortest there is: as frames of at least 60 bytes */
+			ck_assert_int_eq(packets[i], 2);
+			ck_assert_uint_lt(got[i] + 14 * 2, 25 * 60);
+		}
+		wire_close(&others[i]);
+	}
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(log_lines_are_bounded_and_the_rest_is_counted)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--deny", "127.0.1.0/24", NULL);
+	start(&s);
+	dial_from(&w, "127.0.1.1", s.port);
+	dial_from(&others[0], "127.0.0.1", s.port);
+	for (int i = 0; i < 4000; i++) {
+		wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+		wire_request(&others[0], OP_RRQ, "nothing", "octet", NULL);
+		if (i % 50 == 0)
+			wire_expect_error(&others[0], 1); /* not faster than it can read */
+		wire_drain(&others[0], 0);
+	}
+	ck_assert(server_logged(&s, "left out", 1));
+	size_t lines = server_log_count(&s, "denied") + server_log_count(&s, "refused");
+	ck_assert_uint_ge(lines, 1000);
+	ck_assert_uint_lt(lines, 3000);
+	server_is_well(&s);
+	server_stop(&s);
+}
+END_TEST
+
+static size_t memory_kb(pid_t pid)
+{
+	char path[64], line[256];
+	size_t kb = 0;
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+	FILE *f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "VmRSS: %zu", &kb) == 1)
+			break;
+	fclose(f);
+	return kb;
+}
+
+/* A request that seems to come from `host`; what is sent there is not read. */
+static void forge(int fd, uint32_t host, uint16_t port, const uint8_t *buf, size_t len)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	union { struct cmsghdr h; uint8_t room[CMSG_SPACE(sizeof(struct in_pktinfo))]; } c;
+	memset(&c, 0, sizeof(c));
+	struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+	struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(host)};
+	c.h.cmsg_level = IPPROTO_IP;
+	c.h.cmsg_type = IP_PKTINFO;
+	c.h.cmsg_len = CMSG_LEN(sizeof(info));
+	memcpy(CMSG_DATA(&c.h), &info, sizeof(info));
+	sendmsg(fd, &m, MSG_DONTWAIT);
+}
+
+static double fetch(const struct server *s, const uint8_t *large)
+{
+	struct client c;
+	char url[64], path[PATH_ROOM];
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s->port);
+	path_join(path, files_dir(), "large");
+	double began = seconds();
+	client_start(&c, "get", "--blksize", "1428", url, path, NULL);
+	ck_assert_msg(client_wait(&c) == 0, "%s", client_said(&c));
+	double took = seconds() - began;
+	ck_assert(file_is(path, large, LARGE));
+	return took;
+}
+
+/* 20,000 requests from as many addresses, none of them ever answered. */
+static void flood(const char *mode)
+{
+	struct server s;
+	uint8_t buf[128];
+	uint8_t *large = malloc(LARGE);
+	ck_assert_ptr_nonnull(large);
+	wire_fill(large, LARGE, 8);
+	server_start_at(&s, "0.0.0.0", 0, mode, NULL);
+	start(&s);
+	server_put(&s, "large", large, LARGE);
+	size_t len = wire_make_request(buf, sizeof(buf), OP_RRQ, "large", "octet", "blksize", "1428", NULL);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_ge(fd, 0);
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	double alone = fetch(&s, large);
+	/* half of them at once, then the client comes while the others keep coming */
+	pid_t child = 0;
+	for (uint32_t i = 0; i < 10000; i++)
+		forge(fd, 0x7f0a0000 + i, s.port, buf, len);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		for (uint32_t i = 10000; i < 20000; i++) {
+			forge(fd, 0x7f0a0000 + i, s.port, buf, len);
+			if (i % 20 == 0)
+				sleep_ms(1);
+		}
+		_exit(0);
+	}
+	double under = fetch(&s, large);
+	size_t kb = memory_kb(s.pid);
+	ck_assert_msg(kb < 24 * 1024, "%zu KiB", kb);
+	/* a second for the first request, which may have been dropped with the others', and some for the busy machine */
+	ck_assert_msg(under < 3 * alone + 4, "%.3f s instead of %.3f s", under, alone);
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	server_is_well(&s);
+	close(fd);
+	free(large);
+	server_stop(&s);
+}
+
+START_TEST(flood_of_forged_requests_hurts_nobody)
+{
+	flood("--verbose");
+}
+END_TEST
+
+START_TEST(flood_hurts_nobody_on_the_single_port)
+{
+	flood("--single-port");
+}
+END_TEST
+
+START_TEST(rate_is_kept_and_shared)
+{
+	/* one in lockstep, one with a window: each gets its half */
+	struct server s;
+	struct client a, b;
+	static uint8_t large[1500000];
+	char url[64], path[PATH_ROOM], other[PATH_ROOM];
+	wire_fill(large, sizeof(large), 4);
+	server_start_at(&s, "0.0.0.0", 0, "--rate", "2M", NULL);
+	server_put(&s, "large", large, sizeof(large));
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s.port);
+	path_join(path, files_dir(), "a");
+	path_join(other, files_dir(), "b");
+	double began = seconds();
+	client_start(&a, "get", "--blksize", "1428", "--windowsize", "1", url, path, NULL);
+	client_start(&b, "get", "--blksize", "1428", "--windowsize", "32", url, other, NULL);
+	ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
+	double first = seconds() - began;
+	ck_assert_msg(client_wait(&b) == 0, "%s", client_said(&b));
+	double both = seconds() - began;
+	ck_assert(file_is(path, large, sizeof(large)) && file_is(other, large, sizeof(large)));
+	ck_assert_msg(both > 1.4 && both < 8, "%.3f s for 3 MB at 2 MB/s", both);
+	ck_assert_msg(first > 1.1, "%.3f s: the other one had to wait", first);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(rate_per_client_leaves_the_others_alone)
+{
+	struct server s;
+	struct client a;
+	static uint8_t large[1000000];
+	char url[64], path[PATH_ROOM];
+	wire_fill(large, sizeof(large), 4);
+	server_start_at(&s, "0.0.0.0", 0, "--rate-per-client", "1M", "--create", NULL);
+	server_put(&s, "large", large, sizeof(large));
+	start(&s);
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s.port);
+	path_join(path, files_dir(), "a");
+	client_start(&a, "get", "--blksize", "1428", url, path, NULL);
+	double began = seconds();
+	for (int i = 0; i < 10; i++) {
+		occupy(&w, &s, "127.0.0.2");
+		end(&w);
+	}
+	ck_assert(seconds() - began < 0.9);
+	ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
+	ck_assert(seconds() - began > 0.9);
+	/* and an upload */
+	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/up", s.port);
+	began = seconds();
+	client_start(&a, "put", "--blksize", "1428", path, url, NULL);
+	ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
+	ck_assert(server_has(&s, "up", large, sizeof(large)));
+	ck_assert(seconds() - began > 0.8);
+	server_stop(&s);
+}
+END_TEST
+
+WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place, request_that_waited_in_vain_is_refused_with_words,
+    one_client_past_its_limit_holds_up_nobody_else, transfer_that_was_never_answered_makes_room,
+    used_up_ports_are_refused_with_words, denied_client_hears_nothing, writes_have_a_list_of_their_own,
+    forged_request_is_worth_little, log_lines_are_bounded_and_the_rest_is_counted,
+    flood_of_forged_requests_hurts_nobody, flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared,
+    rate_per_client_leaves_the_others_alone)
