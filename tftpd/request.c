@@ -14,7 +14,7 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 
 	endpoint_say(r->listener, r->datagram, code, text);
 	s->counters.refused++;
-	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, r->now))
+	if (!limit_may_log(&s->limits, LIMIT_LINE_STRANGER, r->now))
 		return;
 	log_begin(&e, &s->log, LOG_LEVEL_INFO, r->write ? "refused write" : "refused read");
 	log_text(&e, "file", r->packet->name);
@@ -54,7 +54,7 @@ static void malformed(struct server *s, struct endpoint *e, const struct udp_dat
 		return;
 	endpoint_say(e, d, ERROR_ILLEGAL, packet_fault_text(fault));
 	s->counters.refused++;
-	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, now))
+	if (!limit_may_log(&s->limits, LIMIT_LINE_STRANGER, now))
 		return;
 	log_begin(&event, &s->log, LOG_LEVEL_INFO, "refused malformed packet");
 	log_text(&event, "peer", addr_print(&d->from, peer));
@@ -107,7 +107,7 @@ static void decide(struct request *r)
 		request_refuse(r, ERROR_ILLEGAL, "mail mode is not supported, use octet", NULL);
 	} else if (!r->text && strcasecmp(mode, "octet") != 0) {
 		request_refuse(r, ERROR_ILLEGAL, "unknown transfer mode, use octet or netascii", mode);
-	} else if (!repeated(r) && limits_admit(&r->server->limits, r->listener, r->datagram, r->now)) {
+	} else if (!repeated(r) && limit_admit(&r->server->limits, r->listener, r->datagram, r->now)) {
 		serve(r);
 	}
 }
@@ -122,7 +122,7 @@ static bool denied(struct server *s, const struct udp_datagram *d, const struct 
 	if (access_may_read(a, &d->from) || access_may_write(a, &d->from))
 		return false;
 	s->counters.denied++;
-	if (!limits_may_log(&s->limits, LIMITS_LINE_STRANGER, now))
+	if (!limit_may_log(&s->limits, LIMIT_LINE_STRANGER, now))
 		return true;
 	log_begin(&e, &s->log, LOG_LEVEL_INFO, "denied");
 	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
@@ -174,7 +174,7 @@ void request_arrived(struct endpoint *e, const struct udp_datagram *d, const str
 	/* RFC 1123 section 4.2.3.5: a request sent to a broadcast address is ignored. Port 0 cannot be answered. */
 	if ((d->group && !s->config->answer_broadcast) || addr_port(&d->from) == 0 || s->stopping)
 		return;
-	limits_drops(&s->limits, e, now);
+	limit_drops(&s->limits, e, now);
 	if (denied(s, d, p, now))
 		return;
 	if (p == NULL) {

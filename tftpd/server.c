@@ -123,7 +123,7 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 	struct job *j = job_of(session);
 
 	count_verdict(j->server, j, r);
-	if (limits_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMITS_LINE_CLIENT : LIMITS_LINE_STRANGER,
+	if (limit_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMIT_LINE_CLIENT : LIMIT_LINE_STRANGER,
 	    now))
 		log_verdict(j, r);
 }
@@ -144,12 +144,12 @@ static void job_over(struct session *session, mono_t now)
 
 static const struct session_ops job_ops = {.verdict = job_verdict, .over = job_over};
 static const struct session_ops paced_ops = {
-	.verdict = job_verdict, .over = job_over, .allow = limits_allow, .moved = limits_moved,
+	.verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
 };
 
 static const struct session_ops *ops_for(const struct server *s)
 {
-	return limits_paces(&s->limits) ? &paced_ops : &job_ops;
+	return limit_paces(&s->limits) ? &paced_ops : &job_ops;
 }
 
 struct job *job_new(struct server *s, const char *name, bool write, bool text)
@@ -170,7 +170,7 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text)
 void job_drop(struct job *j)
 {
 	transfer_free(&j->session.transfer);
-	limits_job_ends(&j->server->limits, j);
+	limit_job_ends(&j->server->limits, j);
 	if (j->link != NULL) {
 		*j->link = j->next;
 		if (j->next != NULL)
@@ -255,7 +255,7 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 	session->local = d->to;
 	session->ifindex = d->ifindex;
 	session->relaxed = s->config->relaxed_peer;
-	err = limits_job_begins(&s->limits, j);
+	err = limit_job_begins(&s->limits, j);
 	if (err != 0)
 		;
 	else if (s->config->single_port)
@@ -275,7 +275,7 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 
 const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer)
 {
-	return limits_tries(d, answer, s->policy.tries) < s->policy.tries ? &s->policy_short : &s->policy;
+	return limit_tries(d, answer, s->policy.tries) < s->policy.tries ? &s->policy_short : &s->policy;
 }
 
 static uint32_t ask_mtu(unsigned ifindex)
@@ -349,7 +349,7 @@ static void on_signal(struct loop *l, int signo, mono_t now)
 
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
 	/* With --single-port the running transfers still need it; request_arrived takes no more. */
-	limits_forget(&s->limits);
+	limit_forget(&s->limits);
 	if (!s->config->single_port)
 		listen_close(s);
 	/* Somebody at a terminal, or asking a second time, does not want to wait. */
@@ -385,7 +385,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
 	if (err != 0)
 		return err;
-	err = limits_init(&s->limits, s);
+	err = limit_init(&s->limits, s);
 	if (err != 0)
 		return err;
 	signal(SIGPIPE, SIG_IGN);
@@ -397,7 +397,7 @@ void server_free(struct server *s)
 	listen_close(s);
 	if (s->root.fd >= 0)
 		close(s->root.fd);
-	limits_free(&s->limits);
+	limit_free(&s->limits);
 	exchange_free(&s->exchange);
 	loop_free(&s->loop);
 }

@@ -7,7 +7,7 @@
 
 #include "config.h"
 #include "endpoint.h"
-#include "limits.h"
+#include "limit.h"
 #include "log.h"
 #include "loop.h"
 #include "path.h"

@@ -2,7 +2,7 @@
  * Places, queues and budgets. The requests that wait are copies of their datagrams; when one has waited long enough, or
  * there is a place, it goes the way of a request that has just arrived.
  */
-#include "limits.h"
+#include "limit.h"
 
 #include "request.h"
 #include "server.h"
@@ -73,7 +73,7 @@ static struct client **client_place(const struct limits *l, const struct addr *p
 	struct client **p;
 
 	addr_set_port(&host, 0);
-	p = &l->clients[addr_hash(&host, l->server->exchange.sessions.seed) % LIMITS_BUCKETS];
+	p = &l->clients[addr_hash(&host, l->server->exchange.sessions.seed) % LIMIT_BUCKETS];
 	while (*p != NULL && !addr_same_host(&(*p)->host, peer))
 		p = &(*p)->next;
 	return p;
@@ -141,7 +141,7 @@ static bool evict(struct limits *l, mono_t now)
 	if (l->suspect == NULL)
 		return false;
 	session = &l->suspect->session;
-	if (now - transfer_started(&session->transfer) < LIMITS_UNANSWERED)
+	if (now - transfer_started(&session->transfer) < LIMIT_UNANSWERED)
 		return false;
 	l->evicted++;
 	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
@@ -154,9 +154,9 @@ static bool has_place(struct limits *l, const struct addr *peer, mono_t now)
 	return !client_is_full(l, peer) && (l->server->njobs < l->max_transfers || evict(l, now));
 }
 
-int limits_job_begins(struct limits *l, struct job *j)
+int limit_job_begins(struct limits *l, struct job *j)
 {
-	if (limits_paces(l)) {
+	if (limit_paces(l)) {
 		j->paced = calloc(1, sizeof(*j->paced));
 		if (j->paced == NULL)
 			return -ENOMEM;
@@ -171,7 +171,7 @@ int limits_job_begins(struct limits *l, struct job *j)
 	return 0;
 }
 
-void limits_job_ends(struct limits *l, struct job *j)
+void limit_job_ends(struct limits *l, struct job *j)
 {
 	if (j->paced != NULL) {
 		pacer_leave(&l->pacer, &j->paced->node);
@@ -192,7 +192,7 @@ void limits_job_ends(struct limits *l, struct job *j)
 
 static struct waiting **waiting_bucket(const struct limits *l, const struct addr *peer)
 {
-	return &l->by_peer[addr_hash(peer, l->server->exchange.sessions.seed) % LIMITS_BUCKETS];
+	return &l->by_peer[addr_hash(peer, l->server->exchange.sessions.seed) % LIMIT_BUCKETS];
 }
 
 static struct waiting *waiting_find(const struct limits *l, const struct addr *peer)
@@ -225,16 +225,16 @@ static void queue_add(struct limits *l, struct endpoint *listener, const struct 
 
 	if (waiting_find(l, &d->from) != NULL)
 		return;
-	if (l->nwaiting < LIMITS_QUEUE && d->len <= LIMITS_REQUEST)
+	if (l->nwaiting < LIMIT_QUEUE && d->len <= LIMIT_REQUEST)
 		w = malloc(sizeof(*w) + d->len);
 	if (w == NULL) {
 		l->dropped++;
-		if (limits_may_log(l, LIMITS_LINE_STRANGER, now))
+		if (limit_may_log(l, LIMIT_LINE_STRANGER, now))
 			request_log_dropped(l->server, d);
 		return;
 	}
 	l->queued++;
-	*w = (struct waiting){.listener = listener, .datagram = *d, .until = now + LIMITS_WAIT, .same_bucket = *b};
+	*w = (struct waiting){.listener = listener, .datagram = *d, .until = now + LIMIT_WAIT, .same_bucket = *b};
 	memcpy(w->bytes, d->buf, d->len);
 	w->datagram.buf = w->bytes;
 	*b = w;
@@ -269,7 +269,7 @@ static void queue_fired(struct loop_timer *t, mono_t now)
 		loop_timer_set(&l->server->loop, t, now + LOOK_AGAIN);
 }
 
-void limits_forget(struct limits *l)
+void limit_forget(struct limits *l)
 {
 	while (l->first != NULL) {
 		struct waiting *w = l->first;
@@ -279,7 +279,7 @@ void limits_forget(struct limits *l)
 	}
 }
 
-bool limits_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
 {
 	if (has_place(l, &d->from, now))
 		return true;
@@ -289,7 +289,7 @@ bool limits_admit(struct limits *l, struct endpoint *listener, const struct udp_
 
 /* ---- rates ------------------------------------------------------------------------------------------------------ */
 
-bool limits_paces(const struct limits *l)
+bool limit_paces(const struct limits *l)
 {
 	return l->pacer.rate != 0 || l->rate_per_client != 0;
 }
@@ -311,7 +311,7 @@ static void go(struct pacer_node *node, mono_t now)
 }
 
 /* First its client's turn, then everybody's. */
-size_t limits_allow(struct session *s, mono_t now)
+size_t limit_allow(struct session *s, mono_t now)
 {
 	struct job *j = (struct job *)s;
 	struct limits *l = &j->server->limits;
@@ -337,7 +337,7 @@ size_t limits_allow(struct session *s, mono_t now)
 	return n;
 }
 
-void limits_moved(struct session *s, size_t bytes, mono_t now)
+void limit_moved(struct session *s, size_t bytes, mono_t now)
 {
 	struct job *j = (struct job *)s;
 	struct limits *l = &j->server->limits;
@@ -363,14 +363,14 @@ static void budget_refill(struct budget *b, mono_t now)
 
 static void log_fired(struct loop_timer *t, mono_t now)
 {
-	static const char *const whose[LIMITS_LINES] = {
-		[LIMITS_LINE_STRANGER] = "requests that were refused or came to nothing",
-		[LIMITS_LINE_CLIENT] = "transfers",
+	static const char *const whose[LIMIT_LINES] = {
+		[LIMIT_LINE_STRANGER] = "requests that were refused or came to nothing",
+		[LIMIT_LINE_CLIENT] = "transfers",
 	};
 	struct limits *l = (struct limits *)((char *)t - offsetof(struct limits, log_timer));
 
 	(void)now;
-	for (size_t i = 0; i < LIMITS_LINES; i++) {
+	for (size_t i = 0; i < LIMIT_LINES; i++) {
 		if (l->lines[i].left_out > 0)
 			log_line(&l->server->log, LOG_LEVEL_WARNING, "left out %llu lines about %s: too many in a second",
 			    (unsigned long long)l->lines[i].left_out, whose[i]);
@@ -378,7 +378,7 @@ static void log_fired(struct loop_timer *t, mono_t now)
 	}
 }
 
-bool limits_may_log(struct limits *l, enum limits_line line, mono_t now)
+bool limit_may_log(struct limits *l, enum limit_line line, mono_t now)
 {
 	struct budget *b = &l->lines[line];
 
@@ -408,9 +408,9 @@ static size_t ip_bytes(const struct addr *peer, size_t payload)
  * As IP packets; but two are always sent, because the first may be lost: as Ethernet frames, of which a request fills 60
  * bytes at least, two blocks of 512 bytes are 19 times the shortest request.
  */
-unsigned limits_tries(const struct udp_datagram *request, size_t answer, unsigned most)
+unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned most)
 {
-	size_t allowed = LIMITS_AMPLIFICATION * ip_bytes(&request->from, request->len) - 1;
+	size_t allowed = LIMIT_AMPLIFICATION * ip_bytes(&request->from, request->len) - 1;
 	size_t tries = allowed / ip_bytes(&request->from, answer);
 
 	return tries >= most ? most : tries > 2 ? (unsigned)tries : 2;
@@ -418,11 +418,11 @@ unsigned limits_tries(const struct udp_datagram *request, size_t answer, unsigne
 
 /* ---- what the kernel dropped ------------------------------------------------------------------------------------ */
 
-void limits_drops(struct limits *l, struct endpoint *listener, mono_t now)
+void limit_drops(struct limits *l, struct endpoint *listener, mono_t now)
 {
 	uint32_t news = listener->udp.drops - listener->udp.drops_told;
 
-	if (news == 0 || !limits_may_log(l, LIMITS_LINE_STRANGER, now))
+	if (news == 0 || !limit_may_log(l, LIMIT_LINE_STRANGER, now))
 		return;
 	listener->udp.drops_told = listener->udp.drops;
 	l->kernel_drops += news;
@@ -433,7 +433,7 @@ void limits_drops(struct limits *l, struct endpoint *listener, mono_t now)
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-int limits_init(struct limits *l, struct server *s)
+int limit_init(struct limits *l, struct server *s)
 {
 	const struct config *c = s->config;
 
@@ -442,16 +442,16 @@ int limits_init(struct limits *l, struct server *s)
 		.max_per_client = c->max_per_client,
 		.rate_per_client = c->rate_per_client,
 		.lines = {
-			[LIMITS_LINE_STRANGER] = {.most = 1000, .left = 1000, .per_second = 100},
-			[LIMITS_LINE_CLIENT] = {.most = 5000, .left = 5000, .per_second = 1000},
+			[LIMIT_LINE_STRANGER] = {.most = 1000, .left = 1000, .per_second = 100},
+			[LIMIT_LINE_CLIENT] = {.most = 5000, .left = 5000, .per_second = 1000},
 		},
 	};
 	l->last = &l->first;
-	l->by_peer = calloc(LIMITS_BUCKETS, sizeof(*l->by_peer));
+	l->by_peer = calloc(LIMIT_BUCKETS, sizeof(*l->by_peer));
 	if (l->by_peer == NULL)
 		return -ENOMEM;
 	if (c->max_per_client != 0 || c->rate_per_client != 0) {
-		l->clients = calloc(LIMITS_BUCKETS, sizeof(*l->clients));
+		l->clients = calloc(LIMIT_BUCKETS, sizeof(*l->clients));
 		if (l->clients == NULL)
 			return -ENOMEM;
 	}
@@ -463,11 +463,11 @@ int limits_init(struct limits *l, struct server *s)
 	return 0;
 }
 
-void limits_free(struct limits *l)
+void limit_free(struct limits *l)
 {
 	if (l->server == NULL)
 		return;
-	limits_forget(l);
+	limit_forget(l);
 	/* What was left out last still has to be said. */
 	log_fired(&l->log_timer, 0);
 	loop_timer_clear(&l->server->loop, &l->queue_timer);

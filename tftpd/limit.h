@@ -2,8 +2,8 @@
  * How much of everything: transfers in all and for each client, requests that wait for a place, rates, log lines. Past a
  * limit something waits, or is left out and counted; what runs already notices nothing.
  */
-#ifndef LIMITS_H
-#define LIMITS_H
+#ifndef LIMIT_H
+#define LIMIT_H
 
 #include "endpoint.h"
 #include "pacer.h"
@@ -15,16 +15,16 @@
 struct server;
 struct job;
 
-#define LIMITS_QUEUE 1024             /* requests that may wait */
-#define LIMITS_REQUEST 640            /* the longest of them */
-#define LIMITS_WAIT (3 * MONO_SEC)    /* and for how long, before they are refused */
-#define LIMITS_BUCKETS 1024
+#define LIMIT_QUEUE 1024             /* requests that may wait */
+#define LIMIT_REQUEST 640            /* the longest of them */
+#define LIMIT_WAIT (3 * MONO_SEC)    /* and for how long, before they are refused */
+#define LIMIT_BUCKETS 1024
 
 /* A transfer that has had no answer yet must make room for a new request when it is older than this. */
-#define LIMITS_UNANSWERED (250 * MONO_MS)
+#define LIMIT_UNANSWERED (250 * MONO_MS)
 
 /* The bytes that a request of one byte can make us send to an address that may be forged stay below this. */
-#define LIMITS_AMPLIFICATION 25
+#define LIMIT_AMPLIFICATION 25
 
 /* One client address with transfers; only where something is counted or paced per client. */
 struct client {
@@ -52,7 +52,7 @@ struct budget {
 };
 
 /* Who caused a log line: somebody that may be anybody, or a client that has talked to us. */
-enum limits_line { LIMITS_LINE_STRANGER, LIMITS_LINE_CLIENT, LIMITS_LINES };
+enum limit_line { LIMIT_LINE_STRANGER, LIMIT_LINE_CLIENT, LIMIT_LINES };
 
 /* One job's place in the queues of its client and of all: only with --rate or --rate-per-client. */
 struct paced {
@@ -73,39 +73,39 @@ struct limits {
 	struct waiting **by_peer;
 	struct loop_timer queue_timer, log_timer;
 	struct pacer pacer;               /* rate 0: none */
-	struct budget lines[LIMITS_LINES];
+	struct budget lines[LIMIT_LINES];
 	uint64_t dropped, queued, evicted; /* requests and transfers, ever */
 	uint64_t kernel_drops;            /* datagrams that did not fit into the listening sockets' buffers */
 };
 
 /* 0 or -ENOMEM. The configuration and the loop must be set in the server. Raises the limit on open files. */
-int limits_init(struct limits *l, struct server *s);
-void limits_free(struct limits *l);
+int limit_init(struct limits *l, struct server *s);
+void limit_free(struct limits *l);
 
 /* May a transfer for this request start now? If not, the request waits here, or is dropped. */
-bool limits_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
+bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
 
 /* Forget the requests that wait: their sockets are about to close. */
-void limits_forget(struct limits *l);
+void limit_forget(struct limits *l);
 
 /* A job is about to start, with its peer known; 0 or -ENOMEM. And it has ended: its place is free. */
-int limits_job_begins(struct limits *l, struct job *j);
-void limits_job_ends(struct limits *l, struct job *j);
+int limit_job_begins(struct limits *l, struct job *j);
+void limit_job_ends(struct limits *l, struct job *j);
 
 /* session_ops for jobs under a rate. */
-size_t limits_allow(struct session *s, mono_t now);
-void limits_moved(struct session *s, size_t bytes, mono_t now);
+size_t limit_allow(struct session *s, mono_t now);
+void limit_moved(struct session *s, size_t bytes, mono_t now);
 
 /* Whether there is a rate to keep. */
-bool limits_paces(const struct limits *l);
+bool limit_paces(const struct limits *l);
 
 /* Whether a line may be logged; if not it is counted, and the count logged a second later. */
-bool limits_may_log(struct limits *l, enum limits_line line, mono_t now);
+bool limit_may_log(struct limits *l, enum limit_line line, mono_t now);
 
 /* How often an answer of `answer` bytes may be sent to a peer that has only sent this request; at least 2. */
-unsigned limits_tries(const struct udp_datagram *request, size_t answer, unsigned most);
+unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned most);
 
 /* The socket has counted this many datagrams lost for want of room: say so when it is news. */
-void limits_drops(struct limits *l, struct endpoint *listener, mono_t now);
+void limit_drops(struct limits *l, struct endpoint *listener, mono_t now);
 
 #endif
