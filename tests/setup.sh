@@ -38,6 +38,19 @@ if [ -n "$missing" ]; then
 	fi
 fi
 
+# For the tests in network namespaces, which say "skip" without them: tried once.
+wanted=
+command -v ip >/dev/null || wanted="$wanted iproute2"
+command -v nft >/dev/null || [ -x /usr/sbin/nft ] || wanted="$wanted nftables"
+if [ -n "$wanted" ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && [ ! -e build/setup.net ]; then
+	mkdir -p build
+	: >build/setup.net
+	apt-get update -qq >/dev/null 2>&1
+	# $wanted is a list of words
+	# shellcheck disable=SC2086
+	apt-get install -y -qq --no-install-recommends $wanted >build/setup.net 2>&1 || echo "without $wanted some tests skip"
+fi
+
 # All there, or lately tried in vain.
 [ -e "$peers/complete" ] && exit 0
 [ -n "$(find "$peers/partial" -mmin -60 2>/dev/null)" ] && exit 0

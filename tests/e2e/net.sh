@@ -8,6 +8,7 @@ net_skip() {
 	exit 0
 }
 
+PATH=$PATH:/usr/sbin:/sbin
 if [ -z "${NET_INSIDE:-}" ]; then
 	for program in unshare ip; do
 		command -v $program >/dev/null || net_skip "there is no $program here"
