@@ -303,14 +303,48 @@ static uint32_t interface_mtu(struct server *s, unsigned ifindex, mono_t now)
 	return s->mtus[at].mtu;
 }
 
+/* What the routing table says, and what routers have told the kernel about this peer; 0: nothing. */
+static uint32_t ask_path(struct server *s, const struct addr *peer)
+{
+	bool v6 = peer->sa.sa_family == AF_INET6;
+	int *fd = &s->path_fd[v6], mtu = 0;
+	socklen_t len = sizeof(mtu);
+
+	if (*fd == 0)
+		*fd = socket(peer->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (*fd < 0 || connect(*fd, &peer->sa, addr_len(peer)) != 0)
+		return 0;
+	if (getsockopt(*fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &len) != 0 || mtu < 0)
+		return 0;
+	return (uint32_t)mtu;
+}
+
+static uint32_t path_mtu(struct server *s, const struct addr *peer, mono_t now)
+{
+	struct addr host = *peer;
+	size_t at;
+
+	addr_set_port(&host, 0);
+	at = addr_hash(&host, s->exchange.sessions.seed) % SERVER_PATH_CACHE;
+	if (!addr_same_host(&s->paths[at].peer, peer) || now - s->paths[at].asked > MONO_SEC) {
+		s->paths[at].peer = *peer;
+		s->paths[at].mtu = ask_path(s, peer);
+		s->paths[at].asked = now;
+	}
+	return s->paths[at].mtu;
+}
+
 uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t now)
 {
 	/* IP header, UDP header, TFTP header. */
-	uint32_t headers = d->from.sa.sa_family == AF_INET6 ? 52 : 32, mtu;
+	uint32_t headers = d->from.sa.sa_family == AF_INET6 ? 52 : 32, mtu, path;
 
 	if (s->config->blksize_max != 0)
 		return s->config->blksize_max;
 	mtu = d->ifindex != 0 ? interface_mtu(s, d->ifindex, now) : 1500;
+	path = path_mtu(s, &d->from, now);
+	if (path != 0 && path < mtu)
+		mtu = path;
 	if (mtu < headers + PACKET_BLKSIZE)
 		return PACKET_BLKSIZE;
 	return mtu - headers < BLKSIZE_MAX ? mtu - headers : BLKSIZE_MAX;
@@ -397,6 +431,9 @@ void server_free(struct server *s)
 	listen_close(s);
 	if (s->root.fd >= 0)
 		close(s->root.fd);
+	for (size_t i = 0; i < 2; i++)
+		if (s->path_fd[i] > 0)
+			close(s->path_fd[i]);
 	limit_free(&s->limits);
 	exchange_free(&s->exchange);
 	loop_free(&s->loop);

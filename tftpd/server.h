@@ -19,6 +19,7 @@
 
 #define SERVER_LISTENERS 64
 #define SERVER_MTU_CACHE 16
+#define SERVER_PATH_CACHE 64
 
 struct listener {
 	struct endpoint endpoint;
@@ -53,8 +54,10 @@ struct server {
 	bool stopping;
 	struct loop_timer stop_timer;
 	struct server_counters counters;
-	/* interface MTUs, asked once a second at most */
+	/* MTUs of interfaces, and of the ways to peers; asked once a second at most */
 	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];
+	struct { struct addr peer; uint32_t mtu; mono_t asked; } paths[SERVER_PATH_CACHE];
+	int path_fd[2];               /* sockets to ask them with, for IPv4 and IPv6; 0: none yet */
 };
 
 /* One transfer: a session on a port of its own or on the listener's (--single-port), and the file behind it. */

@@ -101,6 +101,29 @@ for mode in "" --single-port; do
 	stop $pid
 done
 
+# A way with a smaller MTU than our own interface's: the route says so, or a router has told.
+before=$(fragments)
+ip route add 10.1.0.2/32 dev s0 mtu 1300
+serve route "$tmp/root"
+check "a route with a smaller MTU" fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
+check "is heeded" grep -q 'peer=10\.1\.0\.2:.*blksize:1268' "$log"
+stop $pid
+ip route del 10.1.0.2/32 dev s0
+check "and not one fragment was made" test "$before" = "$(fragments)"
+net_ns c
+net_link a a2 10.3.0.1/24 c c0 10.3.0.2/24
+within c ip route add default via 10.3.0.1
+within a sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; ip link set a2 mtu 1000'
+within c ip link set c0 mtu 1000
+ip route add 10.3.0.0/24 via 10.1.0.2
+serve router "$tmp/root"
+check "a router with a smaller MTU on the way" \
+	fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428 --windowsize 1
+sleep 1.1 # that is how long an MTU is believed
+check "what it told" fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
+check "is heeded the next time" grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
+stop $pid
+
 # One client behind a small MTU slows down no other one on the same socket.
 ip route add 10.1.0.2/32 dev s0 mtu 600
 serve shared --single-port --blocksize max "$tmp/root"

@@ -369,7 +369,8 @@ static void flood(const char *mode)
 	}
 	double under = fetch(&s, large);
 	size_t kb = memory_kb(s.pid);
-	ck_assert_msg(kb < 24 * 1024, "%zu KiB", kb);
+	/* a sanitizer keeps what was freed */
+	ck_assert_msg(kb < (strstr(getenv("BUILD"), "san") != NULL ? 128 : 24) * 1024u, "%zu KiB", kb);
 	/* a second for the first request, which may have been dropped with the others', and some for the busy machine */
 	ck_assert_msg(under < 3 * alone + 4, "%.3f s instead of %.3f s", under, alone);
 	int status;
