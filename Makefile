@@ -70,7 +70,7 @@ $(BUILD)/tests/test_uri: $(OBJ)/tftp/uri.o
 $(BUILD)/tests/test_words: $(OBJ)/tftp/words.o
 $(BUILD)/tests/test_progress: $(OBJ)/tftp/progress.o
 $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
-$(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o form.o jobs.o local.o uri.o)
+$(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 

@@ -1,21 +1,16 @@
 /* Options: GNU style, with the letters of tftp-hpa, busybox, atftp, curl and Windows. */
-#include "args.h"
+#include "args_int.h"
 
 #include "log.h"
-#include "udp.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 enum id {
-	ID_IPV4, ID_IPV6, ID_BIND, ID_BLKSIZE, ID_COMMAND, ID_FILE_OR_LITERAL, ID_GET, ID_HELP, ID_IGNORED, ID_JSON, ID_LITERAL,
-	ID_LOCAL, ID_MAX_TIME, ID_MODE, ID_NO_OPTIONS, ID_NO_PROGRESS, ID_OPTION, ID_OUTPUT, ID_OWN_NAME, ID_PARALLEL,
-	ID_PORT_RANGE, ID_PROGRESS, ID_PUT, ID_QUIET, ID_RELAXED_PEER, ID_REMOTE, ID_RETRIES, ID_SIZE, ID_TIMEOUT, ID_TRACE,
-	ID_UPLOAD, ID_VERBOSE, ID_VERSION, ID_WINDOWSIZE, ID_WITHOUT,
+	ID_IPV4, ID_IPV6, ID_BIND, ID_BLKSIZE, ID_COMMAND, ID_FILE_OR_LITERAL, ID_GET, ID_HELP, ID_IGNORED, ID_JSON,
+	ID_LITERAL, ID_LOCAL, ID_MAX_TIME, ID_MODE, ID_NO_OPTIONS, ID_NO_PROGRESS, ID_OPTION, ID_OUTPUT, ID_OWN_NAME,
+	ID_PARALLEL, ID_PORT_RANGE, ID_PROGRESS, ID_PUT, ID_QUIET, ID_RELAXED_PEER, ID_REMOTE, ID_RETRIES, ID_SIZE,
+	ID_TIMEOUT, ID_TRACE, ID_UPLOAD, ID_VERBOSE, ID_VERSION, ID_WINDOWSIZE, ID_WITHOUT,
 };
 
 /* A second name for an option has no help of its own and is not shown. */
@@ -40,7 +35,8 @@ static const struct opt table[] = {
 	{'h', "help", NULL, ID_HELP, "print this"},
 	{'i', NULL, NULL, ID_IGNORED, "nothing: transfers are binary anyway (Windows)"},
 	{0, "json", NULL, ID_JSON, "one JSON object for each file"},
-	{'l', NULL, NULL, ID_FILE_OR_LITERAL, "without -g or -p: a colon in a name means nothing; with them: as --local-file"},
+	{'l', NULL, NULL, ID_FILE_OR_LITERAL,
+	    "without -g or -p: a colon in a name means nothing; with them: as --local-file"},
 	{0, "literal", NULL, ID_LITERAL, NULL},
 	{0, "local-file", "FILE", ID_LOCAL, "the local file, with -g or -p"},
 	{'r', "remote-file", "FILE", ID_REMOTE, "the remote file, with -g or -p"},
@@ -68,92 +64,6 @@ static const struct opt table[] = {
 	{0, "without", "FEATURE", ID_WITHOUT, "do not use gso, gro or sendmmsg; may be repeated"},
 };
 #define NTABLE (sizeof(table) / sizeof(table[0]))
-
-static int complain(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static int complain(char *why, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, ARGS_WHY, fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
-/* "--blksize "x": takes ..." */
-static int wrong(char *why, const char *name, const char *value, const char *takes)
-{
-	char safe[96];
-
-	return complain(why, "%s \"%s\": %s", name, log_safe(safe, sizeof(safe), value, strlen(value)), takes);
-}
-
-static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtoul(text, &end, 10);
-	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out >= min && *out <= max;
-}
-
-/* "auto" is 0. */
-static bool parse_auto(const char *text, unsigned long min, unsigned long max, unsigned long *out)
-{
-	*out = 0;
-	return strcmp(text, "auto") == 0 || parse_number(text, min, max, out);
-}
-
-static int set_mode(struct client_options *o, const char *name, const char *value, char *why)
-{
-	o->text = strcasecmp(value, "netascii") == 0 || strcasecmp(value, "ascii") == 0;
-	if (!o->text && strcasecmp(value, "octet") != 0 && strcasecmp(value, "binary") != 0)
-		return wrong(why, name, value, "takes octet or netascii");
-	return 0;
-}
-
-static int set_ports(struct client_options *o, const char *name, const char *value, char *why)
-{
-	unsigned long lo, hi;
-	char text[16];
-	char *colon;
-
-	snprintf(text, sizeof(text), "%s", value);
-	colon = strchr(text, ':');
-	if (colon == NULL || strlen(value) >= sizeof(text))
-		return wrong(why, name, value, "takes two ports, as 40000:40100");
-	*colon = '\0';
-	if (!parse_number(text, 1, 65535, &lo) || !parse_number(colon + 1, 1, 65535, &hi) || lo > hi)
-		return wrong(why, name, value, "takes two ports from 1 to 65535, the lower one first");
-	o->port_lo = (uint16_t)lo;
-	o->port_hi = (uint16_t)hi;
-	return 0;
-}
-
-static int set_bind(struct client_options *o, const char *name, const char *value, char *why)
-{
-	struct addr found;
-	int n = addr_resolve(value, NULL, 0, AF_UNSPEC, &found, 1);
-
-	if (n < 0)
-		return wrong(why, name, value, gai_strerror(n));
-	o->bind = found;
-	return 0;
-}
-
-static int set_without(struct client_options *o, const char *name, const char *value, char *why)
-{
-	if (strcmp(value, "gso") == 0)
-		o->without |= UDP_NO_GSO;
-	else if (strcmp(value, "gro") == 0)
-		o->without |= UDP_NO_GRO;
-	else if (strcmp(value, "sendmmsg") == 0)
-		o->without |= UDP_NO_MMSG;
-	else
-		return wrong(why, name, value, "takes gso, gro or sendmmsg");
-	return 0;
-}
 
 static int apply(struct args *a, const struct opt *opt, const char *name, const char *value, char *why);
 
@@ -186,7 +96,7 @@ static int set_option(struct args *a, const char *name, const char *value, char 
 		a->options.no_tsize = true;
 		return 0;
 	}
-	return wrong(why, name, value, "takes blksize, windowsize or timeout and a value, or tsize");
+	return args_wrong(why, name, value, "takes blksize, windowsize or timeout and a value, or tsize");
 }
 
 static int apply_number(struct client_options *o, enum id id, const char *name, const char *value, char *why)
@@ -196,34 +106,34 @@ static int apply_number(struct client_options *o, enum id id, const char *name, 
 	switch (id) {
 	case ID_BLKSIZE:
 	case ID_SIZE:
-		if (!parse_auto(value, BLKSIZE_MIN, BLKSIZE_MAX, &n))
-			return wrong(why, name, value, "takes 8 to 65464, or auto");
+		if (!args_parse_auto(value, BLKSIZE_MIN, BLKSIZE_MAX, &n))
+			return args_wrong(why, name, value, "takes 8 to 65464, or auto");
 		o->blksize = (uint32_t)n;
 		return 0;
 	case ID_WINDOWSIZE:
-		if (!parse_auto(value, 1, 65535, &n))
-			return wrong(why, name, value, "takes 1 to 65535, or auto");
+		if (!args_parse_auto(value, 1, 65535, &n))
+			return args_wrong(why, name, value, "takes 1 to 65535, or auto");
 		/* Beyond half of the block numbers an old block cannot be told from a new one. */
 		o->windowsize = n > WINDOWSIZE_MAX ? WINDOWSIZE_MAX : (uint32_t)n;
 		return 0;
 	case ID_TIMEOUT:
-		if (!parse_number(value, 1, 255, &n))
-			return wrong(why, name, value, "takes 1 to 255 seconds");
+		if (!args_parse_number(value, 1, 255, &n))
+			return args_wrong(why, name, value, "takes 1 to 255 seconds");
 		o->timeout = (unsigned)n;
 		return 0;
 	case ID_RETRIES:
-		if (!parse_number(value, 0, 100, &n))
-			return wrong(why, name, value, "takes 0 to 100");
+		if (!args_parse_number(value, 0, 100, &n))
+			return args_wrong(why, name, value, "takes 0 to 100");
 		o->retries = (unsigned)n;
 		return 0;
 	case ID_MAX_TIME:
-		if (!parse_number(value, 1, 1000000, &n))
-			return wrong(why, name, value, "takes 1 to 1000000 seconds");
+		if (!args_parse_number(value, 1, 1000000, &n))
+			return args_wrong(why, name, value, "takes 1 to 1000000 seconds");
 		o->max_time = (unsigned)n;
 		return 0;
 	case ID_PARALLEL:
-		if (!parse_number(value, 1, CLIENT_PARALLEL_MAX, &n))
-			return wrong(why, name, value, "takes 1 to 256");
+		if (!args_parse_number(value, 1, CLIENT_PARALLEL_MAX, &n))
+			return args_wrong(why, name, value, "takes 1 to 256");
 		o->parallel = (unsigned)n;
 		return 0;
 	default:
@@ -235,15 +145,15 @@ static int apply_value(struct args *a, enum id id, const char *name, const char 
 {
 	switch (id) {
 	case ID_BIND:
-		return set_bind(&a->options, name, value, why);
+		return args_set_bind(&a->options, name, value, why);
 	case ID_MODE:
-		return set_mode(&a->options, name, value, why);
+		return args_set_mode(&a->options, name, value, why);
 	case ID_PORT_RANGE:
-		return set_ports(&a->options, name, value, why);
+		return args_set_ports(&a->options, name, value, why);
 	case ID_OPTION:
 		return set_option(a, name, value, why);
 	case ID_WITHOUT:
-		return set_without(&a->options, name, value, why);
+		return args_set_without(&a->options, name, value, why);
 	case ID_LOCAL:
 	case ID_FILE_OR_LITERAL:
 		a->local = value;
@@ -332,10 +242,10 @@ int args_set(struct args *a, const char *name, const char *value, char *why)
 	for (size_t i = 0; i < NTABLE; i++)
 		if (table[i].name != NULL && strcmp(table[i].name, name) == 0)
 			return apply(a, &table[i], name, value, why);
-	return complain(why, "there is no option %s", name);
+	return args_complain(why, "there is no option %s", name);
 }
 
-/* ---- walking the command line --------------------------------------------------------------------------------------- */
+/* ---- walking the command line ------------------------------------------------------------------------------------ */
 
 struct walk {
 	struct args *args;
@@ -407,14 +317,15 @@ static int long_option(struct walk *w)
 	opt = by_name(name, len, &n);
 	log_safe(safe, sizeof(safe), name, len);
 	if (opt == NULL)
-		return complain(w->why, n > 1 ? "option --%s could be several" : "unknown option --%s (tftp --help)", safe);
+		return args_complain(w->why, n > 1 ? "option --%s could be several" : "unknown option --%s (tftp --help)",
+		    safe);
 	snprintf(dashed, sizeof(dashed), "--%s", opt->name);
 	if (opt->value == NULL && value != NULL)
-		return complain(w->why, "option %s takes no value", dashed);
+		return args_complain(w->why, "option %s takes no value", dashed);
 	if (opt->value == NULL)
 		return apply(w->args, opt, dashed, NULL, w->why);
 	if (value == NULL && w->at == w->argc)
-		return complain(w->why, "option %s needs a value: %s", dashed, opt->value);
+		return args_complain(w->why, "option %s needs a value: %s", dashed, opt->value);
 	return apply(w->args, opt, dashed, value != NULL ? value + 1 : w->argv[w->at++], w->why);
 }
 
@@ -427,7 +338,7 @@ static int short_options(struct walk *w)
 
 		log_safe(safe, sizeof(safe), p, 1);
 		if (opt == NULL)
-			return complain(w->why, "unknown option -%s (tftp --help)", safe);
+			return args_complain(w->why, "unknown option -%s (tftp --help)", safe);
 		if (opt->id == ID_COMMAND) {
 			w->args->command = w->argv + w->at;
 			w->args->ncommand = w->argc - w->at;
@@ -438,7 +349,8 @@ static int short_options(struct walk *w)
 			const char *value = p[1] != '\0' ? p + 1 : w->at < w->argc ? w->argv[w->at++] : NULL;
 
 			if (value == NULL)
-				return complain(w->why, "option %s needs a value: %s", dashed, opt->value != NULL ? opt->value : "FILE");
+				return args_complain(w->why, "option %s needs a value: %s", dashed,
+				    opt->value != NULL ? opt->value : "FILE");
 			return apply(w->args, opt, dashed, value, w->why);
 		}
 		apply_flag(w->args, opt->id);
@@ -468,7 +380,7 @@ int args_parse(struct args *a, int argc, char **argv, char *why)
 	}
 	if (err == 0 && a->options.family != AF_UNSPEC && a->options.bind.sa.sa_family != AF_UNSPEC &&
 	    a->options.bind.sa.sa_family != a->options.family)
-		return complain(why, "--bind is not an address of the family that -4 or -6 asks for");
+		return args_complain(why, "--bind is not an address of the family that -4 or -6 asks for");
 	return err;
 }
 

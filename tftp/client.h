@@ -1,6 +1,6 @@
 /*
- * Transfers, from names to exit statuses: any number of jobs in one event loop. Prints nothing: what there is to say is in
- * each job's outcome, and whoever wants to show progress is called back.
+ * Transfers, from names to exit statuses: any number of jobs in one event loop. Prints nothing: what there is to say is
+ * in each job's outcome, and whoever wants to show progress is called back.
  */
 #ifndef CLIENT_H
 #define CLIENT_H
@@ -108,8 +108,8 @@ struct client *client_new(const struct client_options *options, const struct cli
 void client_del(struct client *c);
 
 /*
- * Run the jobs, options->parallel at a time. Returns 0, or the status of the first that failed. SIGINT, SIGTERM and SIGHUP
- * end the run (and stay blocked after it): CLIENT_INTERRUPTED.
+ * Run the jobs, options->parallel at a time. Returns 0, or the status of the first that failed. SIGINT, SIGTERM and
+ * SIGHUP end the run (and stay blocked after it): CLIENT_INTERRUPTED.
  */
 enum client_status client_run(struct client *c, struct client_job *jobs, size_t n);
 

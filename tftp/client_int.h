@@ -1,4 +1,4 @@
-/* What client.c, task.c, ask.c and verdict.c share; nobody else includes it. */
+/* What client.c, task.c, attempt.c, ask.c and verdict.c share; nobody else includes it. */
 #ifndef CLIENT_INT_H
 #define CLIENT_INT_H
 
@@ -79,14 +79,23 @@ struct client {
 void client_job_done(struct client *c, struct client_job *job);
 
 /*
- * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over: it
- * begins another attempt where there is one worth making (true), or settles the verdict (false).
+ * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
+ * it begins another attempt where there is one worth making (true), or settles the verdict (false).
  */
 struct task *task_new(struct client *c, struct client_job *job);
 bool task_start(struct task *t);
 bool task_next(struct task *t);
-void task_cancel(struct task *t, const char *why, mono_t now);
 void task_del(struct task *t);
+
+/*
+ * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
+ * and the outcome says why. attempt_remember: what worked is what the next file begins with.
+ */
+void attempt_init(struct task *t); /* its timers */
+bool attempt_start(struct task *t);
+void attempt_close(struct task *t);
+void attempt_remember(struct task *t);
+void attempt_cancel(struct task *t, const char *why, mono_t now);
 
 /* ask.c */
 struct host *host_find(struct client *c, const char *name, const char *port);  /* resolved; NULL: out of memory */

@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* ---- words ---------------------------------------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------------------------------------- */
 
 struct asked {
 	char line[1024];
@@ -58,11 +58,11 @@ static struct shown show(const char *word)
 	return s;
 }
 
-/* ---- get and put ---------------------------------------------------------------------------------------------------- */
+/* ---- get and put ------------------------------------------------------------------------------------------------- */
 
 /*
- * Where a word points to: a file on the server we are connected to, or host:file, which connects as well. False: nowhere,
- * and that has been said.
+ * Where a word points to: a file on the server we are connected to, or host:file, which connects as well. False:
+ * nowhere, and that has been said.
  */
 static bool remote_of(struct shell *s, const char *word, struct uri *u)
 {
@@ -161,7 +161,7 @@ static int put(struct shell *s, int argc, char **argv)
 	return status;
 }
 
-/* ---- settings ------------------------------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 static int connect_to(struct shell *s, int argc, char **argv)
 {
@@ -338,7 +338,7 @@ static int help(struct shell *s, int argc, char **argv)
 	return 0;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 const struct command commands[] = {
 	{"connect", "HOST [PORT]", NULL, "use this server", false, connect_to},

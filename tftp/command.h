@@ -1,6 +1,6 @@
 /*
- * The commands: what each is called, takes and does. The one table from which a session runs them and usage and help are
- * printed.
+ * The commands: what each is called, takes and does. The one table from which a session runs them and usage and help
+ * are printed.
  */
 #ifndef COMMAND_H
 #define COMMAND_H

@@ -1,6 +1,6 @@
 /*
- * From words to jobs. The order of the questions is the rule by which the forms are told apart: -c, then -g or -p, then a
- * verb in front, then a verb behind a host, then a URL or a colon; what is left is a host and a port.
+ * From words to jobs. The order of the questions is the rule by which the forms are told apart: -c, then -g or -p, then
+ * a verb in front, then a verb behind a host, then a URL or a colon; what is left is a host and a port.
  */
 #include "form.h"
 
@@ -52,7 +52,7 @@ static int out_of_memory(char *why)
 	return say(why, "out of memory");
 }
 
-/* ---- remotes and locals --------------------------------------------------------------------------------------------- */
+/* ---- remotes and locals ------------------------------------------------------------------------------------------ */
 
 static int add_get(struct form *f, const struct args *a, const char *word, const char *local, char *why)
 {
@@ -107,7 +107,7 @@ static int put_words(struct form *f, const struct args *a, char **words, int n, 
 	return err;
 }
 
-/* ---- the forms ------------------------------------------------------------------------------------------------------ */
+/* ---- the forms --------------------------------------------------------------------------------------------------- */
 
 static int verb_first(struct form *f, const struct args *a, char *why)
 {

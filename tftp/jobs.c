@@ -47,7 +47,8 @@ int jobs_add(struct jobs *j, bool write, bool text, const char *host, const char
 
 int jobs_get(struct jobs *j, bool text, const struct uri *remote, const char *local)
 {
-	return jobs_add(j, false, remote->mode_given ? remote->text : text, remote->host, remote->port, remote->path, local);
+	return jobs_add(j, false, remote->mode_given ? remote->text : text, remote->host, remote->port, remote->path,
+	    local);
 }
 
 int jobs_put(struct jobs *j, bool text, const char *local, const struct uri *remote, bool many)

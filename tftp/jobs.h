@@ -22,8 +22,8 @@ int jobs_add(struct jobs *j, bool write, bool text, const char *host, const char
     const char *local);
 
 /*
- * Several names at once. A get of `remote` into `local` (NULL: here); a put of `local`, which goes under its own name where
- * the remote path is empty, ends in a slash or `many` go there. Returns as above.
+ * Several names at once. A get of `remote` into `local` (NULL: here); a put of `local`, which goes under its own name
+ * where the remote path is empty, ends in a slash or `many` go there. Returns as above.
  */
 int jobs_get(struct jobs *j, bool text, const struct uri *remote, const char *local);
 int jobs_put(struct jobs *j, bool text, const char *local, const struct uri *remote, bool many);

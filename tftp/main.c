@@ -17,12 +17,9 @@ static void usage(FILE *out)
 	fputs("usage:\n", out);
 	command_usage(out);
 	fputs("  tftp [options] tftp://HOST/PATH [-o FILE | -O | -T FILE]\n"
-	    "  tftp [options] HOST:PATH... LOCAL, or LOCAL... HOST:PATH\n"
-	    "  tftp [options] [HOST [PORT]] [-c COMMAND...]\n"
-	    "  tftp [options] -g|-p [-l LOCAL] [-r REMOTE] HOST [PORT]\n"
-	    "  tftp [-i] HOST get|put SOURCE [DESTINATION]\n"
-	    "  tftp [options] doctor HOST[:PORT] [FILE]\n"
-	    "\noptions:\n", out);
+	    "  tftp [options] HOST:PATH... LOCAL, or LOCAL... HOST:PATH\n  tftp [options] [HOST [PORT]] [-c COMMAND...]\n"
+	    "  tftp [options] -g|-p [-l LOCAL] [-r REMOTE] HOST [PORT]\n  tftp [-i] HOST get|put SOURCE [DESTINATION]\n"
+	    "  tftp [options] doctor HOST[:PORT] [FILE]\n\noptions:\n", out);
 	args_help(out);
 	fputs("\ncommands of a session, and behind -c:\n", out);
 	command_help(out);

@@ -37,7 +37,8 @@ static void read_oack(struct probe_answer *a, const struct packet *p)
 			sscanf(text, "%20llu", (unsigned long long *)&a->value[id]);
 		}
 		n += (size_t)snprintf(a->names + n, sizeof(a->names) - n, "%s%s=%s", n > 0 ? " " : "",
-		    log_safe(safe[0], sizeof(safe[0]), name, strlen(name)), log_safe(safe[1], sizeof(safe[1]), text, strlen(text)));
+		    log_safe(safe[0], sizeof(safe[0]), name, strlen(name)), log_safe(safe[1], sizeof(safe[1]), text,
+		    strlen(text)));
 		if (n >= sizeof(a->names))
 			n = sizeof(a->names) - 1;
 	}

@@ -1,6 +1,6 @@
 /*
- * One question to a server and what comes back: a request or any bytes, sent a few times from a socket of its own. Waits
- * by itself, without the event loop; a diagnosis asks one thing after the other.
+ * One question to a server and what comes back: a request or any bytes, sent a few times from a socket of its own.
+ * Waits by itself, without the event loop; a diagnosis asks one thing after the other.
  */
 #ifndef PROBE_H
 #define PROBE_H
@@ -44,8 +44,8 @@ struct probe_answer {
 size_t probe_request(uint8_t *buf, size_t cap, bool write, const char *name, const struct option_set *options);
 
 /*
- * Ask. What answered is told at the end that nothing more is wanted (ERROR 0). Returns 0 or -errno when there is not even
- * a socket.
+ * Ask. What answered is told at the end that nothing more is wanted (ERROR 0). Returns 0 or -errno when there is not
+ * even a socket.
  */
 int probe_ask(const struct probe *p, const void *bytes, size_t len, struct probe_answer *a);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 /* A string as JSON has it. Bytes that are no UTF-8, and control characters, come as \xNN in the text. */
 static void json_text(FILE *out, const char *key, const char *s)
@@ -50,8 +50,10 @@ static void json(FILE *out, const struct client_job *job)
 	fprintf(out, "\"status\":%d,", (int)o->status);
 	json_message(out, "error", o->message);
 	json_message(out, "note", o->note);
-	fprintf(out, "\"bytes\":%llu,\"seconds\":%.6f,\"rate\":%.0f,\"resent\":%llu,\"rtt\":%.6f,", (unsigned long long)o->bytes,
-	    seconds, seconds > 0 ? (double)o->bytes / seconds : 0, (unsigned long long)o->resent, (double)o->rtt / MONO_SEC);
+	fprintf(out, "\"bytes\":%llu,\"seconds\":%.6f,\"rate\":%.0f,\"resent\":%llu,\"rtt\":%.6f,",
+	    (unsigned long long)o->bytes,
+	    seconds, seconds > 0 ? (double)o->bytes / seconds : 0, (unsigned long long)o->resent,
+	    (double)o->rtt / MONO_SEC);
 	fprintf(out, "\"blksize\":%u,\"windowsize\":%u", o->terms.blksize, o->terms.windowsize);
 	if (o->terms.tsize != TSIZE_UNKNOWN && o->terms.blksize != 0)
 		fprintf(out, ",\"tsize\":%llu", (unsigned long long)o->terms.tsize);
@@ -59,7 +61,7 @@ static void json(FILE *out, const struct client_job *job)
 	fflush(out);
 }
 
-/* ---- sentences ------------------------------------------------------------------------------------------------------ */
+/* ---- sentences --------------------------------------------------------------------------------------------------- */
 
 static void summary(const struct client_job *job)
 {
@@ -69,7 +71,8 @@ static void summary(const struct client_job *job)
 
 	progress_bytes(rate, seconds > 0 ? (double)o->bytes / seconds : 0);
 	fprintf(stderr, "tftp: %s \"%s\" %s %s: %llu bytes in %.3f s (%s/s), blksize %u, windowsize %u%s, rtt %.2f ms, "
-	    "%llu resent\n", job->write ? "sent" : "received", log_safe(safe, sizeof(safe), job->remote, strlen(job->remote)),
+	    "%llu resent\n", job->write ? "sent" : "received", log_safe(safe, sizeof(safe), job->remote,
+	    strlen(job->remote)),
 	    job->write ? "to" : "from", o->peer, (unsigned long long)o->bytes, seconds, rate, o->terms.blksize,
 	    o->terms.windowsize, o->plain ? ", no options" : "", (double)o->rtt / MONO_MS, (unsigned long long)o->resent);
 }
@@ -107,7 +110,7 @@ static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t 
 	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
 }
 
-/* ---- setting up ----------------------------------------------------------------------------------------------------- */
+/* ---- setting up -------------------------------------------------------------------------------------------------- */
 
 void report_update(struct report *r)
 {

@@ -32,8 +32,8 @@ bool shell_connect(struct shell *s, const char *host, const char *port);
 int shell_command(struct shell *s, int argc, char **argv);
 
 /*
- * Commands from standard input until its end or quit. The status is 0 for a terminal, otherwise that of the first command
- * that failed.
+ * Commands from standard input until its end or quit. The status is 0 for a terminal, otherwise that of the first
+ * command that failed.
  */
 int shell_run(struct shell *s);
 

@@ -14,8 +14,8 @@ struct uri {
 };
 
 /*
- * Read a URL. Returns 0, or -1 and in *why what is wrong (a static string). uri_free() afterwards either way. A file must
- * be named unless `dir`: then the path may be empty.
+ * Read a URL. Returns 0, or -1 and in *why what is wrong (a static string). uri_free() afterwards either way. A file
+ * must be named unless `dir`: then the path may be empty.
  */
 int uri_parse(struct uri *u, const char *text, bool dir, const char **why);
 

@@ -65,9 +65,11 @@ static void timed_out(struct task *t, const struct transfer_result *r)
 		verdict_say(out, CLIENT_SILENT, "%s fell silent after %llu bytes of \"%s\"; try again", host.text,
 		    (unsigned long long)r->bytes, file.text);
 	else if (transfer_answered(&t->session.transfer))
-		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\" and fell silent; try --blksize 512", host.text, file.text);
+		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\" and fell silent; try --blksize 512", host.text,
+		    file.text);
 	else
-		verdict_say(out, CLIENT_SILENT, "no answer from %s for \"%s\"; is a TFTP server running there, and does a firewall "
+		verdict_say(out, CLIENT_SILENT,
+		    "no answer from %s for \"%s\"; is a TFTP server running there, and does a firewall "
 		    "let its replies through? (tftp doctor %s)", host.text, file.text, host.text);
 }
 
@@ -78,7 +80,8 @@ void verdict_local(struct task *t, int err)
 	const char *stream = job->write ? "standard input" : "standard output";
 
 	if (strcmp(job->local, "-") == 0)
-		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s: %s", what, stream, strerror(-err));
+		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s: %s", what, stream,
+		    strerror(-err));
 	else
 		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s \"%s\": %s", what,
 		    printable(job->local).text, strerror(-err));
@@ -93,7 +96,8 @@ static void failed(struct task *t, const struct transfer_result *r)
 		verdict_say(out, CLIENT_SILENT, "%s: \"%s\" was not complete after %u seconds (--max-time), %llu bytes were",
 		    host.text, file.text, t->client->options->max_time, (unsigned long long)r->bytes);
 	else if (t->black_hole)
-		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\", but no block of %u bytes comes through; is the MTU wrong on "
+		verdict_say(out, CLIENT_SILENT,
+		    "%s answered for \"%s\", but no block of %u bytes comes through; is the MTU wrong on "
 		    "the way?", host.text, file.text, transfer_terms(&t->session.transfer)->blksize);
 	else if (r->store_error == STORE_SHRUNK)
 		verdict_say(out, CLIENT_READ, "\"%s\" became shorter while it was being sent; nothing complete is on %s",
@@ -101,7 +105,8 @@ static void failed(struct task *t, const struct transfer_result *r)
 	else if (r->store_error != 0)
 		verdict_local(t, r->store_error);
 	else
-		verdict_say(out, CLIENT_ILLEGAL, "gave up on \"%s\" from %s: %s; try --no-options", file.text, host.text, r->text);
+		verdict_say(out, CLIENT_ILLEGAL, "gave up on \"%s\" from %s: %s; try --no-options", file.text, host.text,
+		    r->text);
 }
 
 /* The transfer is complete; what does not fit is worth a word. */
@@ -146,7 +151,8 @@ void verdict_judge(struct task *t)
 		timed_out(t, r);
 		break;
 	case TRANSFER_UNREACHABLE:
-		verdict_say(out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and on this port?",
+		verdict_say(out, CLIENT_REFUSED,
+		    "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and on this port?",
 		    printable(t->host->name).text, printable(t->job->remote).text, strerror(r->code));
 		break;
 	case TRANSFER_RUNNING:

@@ -5,8 +5,8 @@
 #define WORDS_MAX 128
 
 /*
- * Cut `line` in place. "..." and '...' hold blanks, a backslash takes the next character as it is except inside '...' and
- * before an ordinary letter or digit, where it stays (\Boot\BCD). Returns the number of words in words[], at most
+ * Cut `line` in place. "..." and '...' hold blanks, a backslash takes the next character as it is except inside '...'
+ * and before an ordinary letter or digit, where it stays (\Boot\BCD). Returns the number of words in words[], at most
  * WORDS_MAX, or -1 and in *why what is wrong (a static string).
  */
 int words_split(char *line, char *words[WORDS_MAX], const char **why);

@@ -149,7 +149,8 @@ ip netns exec "$m" ip link set dev va mtu 1500
 if in_a sysctl -qw net.ipv4.ipfrag_low_thresh=0 net.ipv4.ipfrag_high_thresh=0 2>/dev/null; then
 	stop "$pid"
 	serve --create --blocksize max
-	finds 0 "fragments that are lost are no trouble, but said" 10.99.0.2 file -- "fragments are lost above" "--blksize 1468"
+	finds 0 "fragments that are lost are no trouble, but said" 10.99.0.2 file -- \
+	    "fragments are lost above" "--blksize 1468"
 	in_a sysctl -qw net.ipv4.ipfrag_high_thresh=4194304
 else
 	skip "lost fragments: the limit cannot be set here"
@@ -189,7 +190,7 @@ for mode in elsewhere single refuses mute ignores; do
 	elsewhere) finds 1 "answers from another address" 10.99.0.2 file -- "another address: 10.99.0.3" "--relaxed-peer" ;;
 	single) finds 1 "answers from the port that was asked" 10.99.0.2 file -- "come from port 69 itself" ;;
 	refuses) finds 1 "a server that refuses options" 10.99.0.2 file -- "with options is refused" "--no-options" ;;
-	mute) finds 1 "a server that is silent on options" 10.99.0.2 file -- "with options is not answered" "--no-options" ;;
+	mute) finds 1 "a server that is silent on options" 10.99.0.2 file -- "with options is not" "--no-options" ;;
 	ignores) finds 1 "a server that ignores options" 10.99.0.2 file -- "ignores all options" "uploads are refused" ;;
 	esac
 	stop "$pid"
@@ -197,8 +198,8 @@ done
 
 if has_peer tftpd-hpa/usr/sbin/in.tftpd; then
 	libs=$(find "$peers/tftpd-hpa" -type d -path '*/lib/*-linux-gnu' | paste -s -d: -)
-	LD_LIBRARY_PATH=$libs ip netns exec "$b" "$peers/tftpd-hpa/usr/sbin/in.tftpd" -4 -L -s -u root -a 10.99.0.2:69 "$tmp/root" \
-	    >"$tmp/hpa.log" 2>&1 &
+	LD_LIBRARY_PATH=$libs ip netns exec "$b" "$peers/tftpd-hpa/usr/sbin/in.tftpd" -4 -L -s -u root -a 10.99.0.2:69 \
+	    "$tmp/root" >"$tmp/hpa.log" 2>&1 &
 	pid=$!
 	pids="$pids $pid"
 	sleep 0.5

@@ -59,13 +59,15 @@ hpa_lines() {
 	for line in "h -c get f513" "h 69 -c get f513" "h -c get f513 local" "h -c get f513 d/local" \
 	    "h -c get f0 f1 f513" "h -c put up1" "h -c put up1 remote" "h -c put up1 up2 up3 dir" "-v h -c get f513" \
 	    "-4 h -c get f513" "-R 30000:30010 h -c get f513" "h -c get h:f513" "h -c get h:f513 local" \
-	    "h -c get h:f0 h:f1 h:f513" "h -c put up1 h:remote" "h -c put up1 up2 h:dir" "-l h -c get with:colon" "h -l -c get with:colon local" \
+	    "h -c get h:f0 h:f1 h:f513" "h -c put up1 h:remote" "h -c put up1 up2 h:dir" \
+	    "-l h -c get with:colon" "h -l -c get with:colon local" \
 	    "h -v -c get dir-of/x" "h -c get dir-of/x y"; do
 		# shellcheck disable=SC2046 # a list of words
 		alike "tftp-hpa: $line" "$hpa" $(echo "$line" | sed 's/\<h\>/127.0.0.1/g')
 	done
 	mode=
-	for line in "-m ascii h -c get t-lf" "-m netascii h -c put text r" "-m octet h -c get t-cr" "-m binary h -c put text r"; do
+	for line in "-m ascii h -c get t-lf" "-m netascii h -c put text r" "-m octet h -c get t-cr" \
+	    "-m binary h -c put text r"; do
 		# shellcheck disable=SC2046
 		alike "tftp-hpa: $line" "$hpa" $(echo "$line" | sed 's/\<h\>/127.0.0.1/g')
 	done
@@ -147,8 +149,8 @@ hpa_faults() {
 busybox_lines() {
 	box="busybox-static/bin/busybox tftp"
 	mode=
-	for line in "-g -r f513 h" "-g -r f513 h 69" "-g -r f513 -l x h" "-l x -g -r f513 h" "-g -r dir-of/x h" "-gr f513 h" \
-	    "-p -l up1 h" "-p -l up1 -r r1 h" "-pl up1 -r r1 h 69" "-b 1024 -g -r f1048576 h" "-g -b 65464 -r f1048576 h" \
+	for line in "-g -r f513 h" "-g -r f513 h 69" "-g -r f513 -l x h" "-l x -g -r f513 h" "-g -r dir-of/x h" \
+	    "-gr f513 h" "-p -l up1 h" "-p -l up1 -r r1 h" "-pl up1 -r r1 h 69" "-b 1024 -g -r f1048576 h" "-g -b 65464 -r f1048576 h" \
 	    "-p -b 1024 -l up1 -r r1 h"; do
 		# shellcheck disable=SC2046
 		alike "busybox: $line" "$box" $(echo "$line" | sed 's/\<h\>/127.0.0.1/g')
@@ -226,7 +228,8 @@ in_namespace() {
 	# tftp-hpa does not look at IPv4 before there is an address that is not loopback's.
 	ip address add 192.0.2.1/32 dev lo 2>/dev/null
 	port=69
-	start server "$tftpd" --create --address 127.0.0.1:69 "$tmp/root" || not_ok "the server starts: $(cat "$tmp/server.log")"
+	start server "$tftpd" --create --address 127.0.0.1:69 "$tmp/root" ||
+		not_ok "the server starts: $(cat "$tmp/server.log")"
 	: >"$tmp/stdin"
 	if has_peer tftp-hpa/usr/bin/tftp; then hpa_lines; else skip "tftp-hpa is not to be had"; fi
 	ours_lines

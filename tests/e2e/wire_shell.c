@@ -4,7 +4,6 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -26,11 +25,12 @@ static void start(unsigned short columns, char *const argv[])
 {
 	struct winsize size = {.ws_row = 24, .ws_col = columns};
 	const char *build = getenv("BUILD");
-	char path[PATH_ROOM], program[PATH_MAX];
+	char path[PATH_ROOM], *program;
 
 	wire_fill(data, sizeof(data), 3);
 	snprintf(path, sizeof(path), "%s/tftp", build ? build : "build");
-	ck_assert_ptr_nonnull(realpath(path, program));
+	program = realpath(path, NULL);
+	ck_assert_ptr_nonnull(program);
 	files_dir();
 	pid = forkpty(&terminal, NULL, NULL, &size);
 	ck_assert_int_ge(pid, 0);

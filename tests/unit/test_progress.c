@@ -14,7 +14,8 @@ static struct client_state half(void)
 
 START_TEST(line_never_is_wider_than_the_terminal)
 {
-	static const char *const names[] = {"x", "a/quite/long/path/to/a/file/with-a-name-that-does-not-end-for-a-while.img",
+	static const char *const names[] = {"x",
+	    "a/quite/long/path/to/a/file/with-a-name-that-does-not-end-for-a-while.img",
 	    "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80-name", "", "\x1b[2J"};
 	struct client_state s = half();
 	char line[512];

@@ -1,0 +1,253 @@
+/*
+ * One attempt: a socket, a local file, a session, and what ends it early: the user, the time in all, a way that is too
+ * narrow for the blocks.
+ *
+ * The local end is opened before anything is sent, so that a download that could not be stored is not asked for.
+ */
+#include "client_int.h"
+#include "local.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* The first block takes at most so long after the answer, or the way is too narrow for it. */
+#define HOLE_GET (3 * MONO_SEC)
+#define HOLE_PUT (5 * MONO_SEC)  /* the server's disk has a part in it */
+#define HOLE_LOOK (MONO_SEC / 2)
+
+static const struct client_options *options_of(const struct task *t)
+{
+	return t->client->options;
+}
+
+static struct task *task_of(const struct session *s)
+{
+	return (struct task *)((char *)s - offsetof(struct task, session));
+}
+
+/* ---- what the session tells -------------------------------------------------------------------------------------- */
+
+void attempt_remember(struct task *t)
+{
+	if (!transfer_answered(&t->session.transfer))
+		return;
+	t->host->silent = false;
+	if (!options_of(t)->no_options)
+		t->host->level = t->level;
+}
+
+static void on_verdict(struct session *s, const struct transfer_result *r, mono_t now)
+{
+	struct task *t = task_of(s);
+
+	(void)now;
+	if (r->outcome != TRANSFER_DONE)
+		return;
+	t->complete = true;
+	attempt_remember(t); /* the next file does not wait for this session to end */
+	verdict_judge(t);
+	client_job_done(t->client, t->job);
+}
+
+static void on_over(struct session *s, mono_t now)
+{
+	(void)now;
+	task_of(s)->over = true;
+}
+
+static const struct session_ops session_ops = {.verdict = on_verdict, .over = on_over};
+
+/* Remembered for the verdict: servers with several addresses, and NAT, answer from the wrong one. */
+static void on_stranger(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault, int op,
+    mono_t now)
+{
+	struct task *t = e->owner;
+
+	if (p != NULL && t->session.any_port && (p->op == PACKET_OACK || p->op == PACKET_DATA || p->op == PACKET_ACK))
+		t->elsewhere = d->from;
+	endpoint_reject(e, d, p, fault, op, now);
+}
+
+void attempt_cancel(struct task *t, const char *why, mono_t now)
+{
+	if (!t->open || t->over || t->complete)
+		return;
+	transfer_cancel(&t->session.transfer, ERROR_UNDEFINED, why, now);
+	session_pump(&t->session, now);
+}
+
+static void limit_fired(struct loop_timer *timer, mono_t now)
+{
+	struct task *t = (struct task *)((char *)timer - offsetof(struct task, limit));
+
+	t->out_of_time = true;
+	attempt_cancel(t, "the client's time is up", now);
+}
+
+/* How long the first block may take, or 0 where a smaller one would not help. */
+static mono_t patience(const struct task *t)
+{
+	const struct option_terms *terms = transfer_terms(&t->session.transfer);
+	mono_t wait = t->job->write ? HOLE_PUT : HOLE_GET, agreed = (mono_t)terms->timeout_us * 2 * MONO_US + MONO_SEC;
+
+	if (ask_smaller(terms->blksize) == 0 || t->stream)
+		return 0;
+	if (t->job->write && t->size <= ask_smaller(terms->blksize))
+		return 0;
+	return terms->timeout_us > 0 && wait < agreed ? agreed : wait;
+}
+
+/*
+ * Small packets came through, a block does not: somewhere the MTU is smaller than both ends believe, and nobody says
+ * so. Ask again for smaller blocks.
+ */
+static void hole_fired(struct loop_timer *timer, mono_t now)
+{
+	struct task *t = (struct task *)((char *)timer - offsetof(struct task, hole));
+	const struct transfer *transfer = &t->session.transfer;
+
+	if (t->complete || t->over || transfer_so_far(transfer) > 0 || transfer_verdict(transfer) != NULL)
+		return;
+	if (transfer_answered(transfer)) {
+		if (patience(t) == 0)
+			return;
+		if (t->answered == 0)
+			t->answered = now;
+		if (now - t->answered >= patience(t)) {
+			t->black_hole = true;
+			attempt_cancel(t, "no block comes through", now);
+			return;
+		}
+	}
+	loop_timer_set(&t->client->loop, &t->hole, now + HOLE_LOOK);
+}
+
+void attempt_init(struct task *t)
+{
+	loop_timer_init(&t->limit, limit_fired);
+	loop_timer_init(&t->hole, hole_fired);
+}
+
+/* ---- one attempt ------------------------------------------------------------------------------------------------- */
+
+static int open_socket(struct task *t)
+{
+	const struct client_options *o = options_of(t);
+	struct addr local = {.sa.sa_family = t->host->addrs[t->at].sa.sa_family};
+	unsigned n = o->port_hi != 0 ? o->port_hi - o->port_lo + 1u : 1;
+	uint16_t start = 0;
+	int err = -EADDRINUSE;
+
+	if (o->bind.sa.sa_family != AF_UNSPEC)
+		local = o->bind;
+	if (n > 1 && getrandom(&start, sizeof(start), 0) != (ssize_t)sizeof(start))
+		start = 0;
+	for (unsigned i = 0; i < n && err == -EADDRINUSE; i++) {
+		addr_set_port(&local, o->port_hi != 0 ? (uint16_t)(o->port_lo + (start + i) % n) : (uint16_t)0);
+		err = udp_open(&t->endpoint.udp, &local, false, o->without);
+	}
+	return err;
+}
+
+static void set_policy(struct task *t)
+{
+	const struct client_options *o = options_of(t);
+	mono_t fixed = (mono_t)(o->interval != 0 ? o->interval : o->timeout) * MONO_SEC;
+
+	t->policy = (struct transfer_policy){
+		.first = t->repeated ? 2 * RETRANSMIT_FIRST : 0,
+		.fixed = fixed,
+		.give_up = (mono_t)(o->give_up != 0 ? o->give_up : CLIENT_GIVE_UP) * MONO_SEC,
+		.tries = ask_share(t->sends, t->first, t->level),
+		.dally_min = 50 * MONO_MS,
+		.dally_max = MONO_SEC,
+	};
+	if (fixed != 0 && o->give_up == 0)
+		t->policy.give_up = CLIENT_RETRIES * fixed + fixed;
+}
+
+static int open_local(struct task *t, struct store *store)
+{
+	const struct client_job *job = t->job;
+
+	t->size = UINT64_MAX;
+	if (!job->write)
+		return local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
+	    &t->stream);
+}
+
+/* The session takes over the store, whatever happens. */
+static int open_session(struct task *t, const struct store *store, mono_t now)
+{
+	struct exchange *x = t->client->exchange;
+	struct session *s = &t->session;
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	s->peer = t->host->addrs[t->at];
+	s->any_port = true;
+	s->any_host = options_of(t)->relaxed_peer;
+	if (t->job->write)
+		transfer_put(&s->transfer, store, &t->request, &t->policy, now);
+	else
+		transfer_get(&s->transfer, store, &x->gather, &t->request, &t->policy, now);
+	err = open_socket(t);
+	if (err != 0)
+		return err;
+	if (!t->job->write)
+		udp_coalesce(&t->endpoint.udp, options_of(t)->without);
+	err = endpoint_add(&t->endpoint, x, on_stranger, t);
+	if (err != 0) {
+		udp_close(&t->endpoint.udp);
+		return err;
+	}
+	err = session_attach(s, &t->endpoint, true, false, &session_ops);
+	if (err != 0)
+		endpoint_close(&t->endpoint);
+	return err;
+}
+
+bool attempt_start(struct task *t)
+{
+	struct client *c = t->client;
+	mono_t now = c->loop.clock();
+	struct store store;
+	int err;
+
+	t->over = t->complete = t->black_hole = false;
+	t->answered = 0;
+	ask_sizes(t);
+	err = open_local(t, &store);
+	if (err != 0) {
+		verdict_local(t, err);
+		return false;
+	}
+	ask_offer(t);
+	set_policy(t);
+	err = open_session(t, &store, now);
+	if (err != 0) {
+		transfer_free(&t->session.transfer);
+		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot send to %s: %s", printable(t->host->name).text,
+		    strerror(-err));
+		return false;
+	}
+	t->open = true;
+	loop_timer_set(&c->loop, &t->hole, now + HOLE_LOOK);
+	session_pump(&t->session, now);
+	return true;
+}
+
+void attempt_close(struct task *t)
+{
+	if (!t->open)
+		return;
+	t->open = false;
+	loop_fd_del(&t->client->loop, &t->input);
+	loop_timer_clear(&t->client->loop, &t->hole);
+	session_detach(&t->session);
+	endpoint_close(&t->endpoint);
+	transfer_free(&t->session.transfer);
+}

@@ -1,0 +1,34 @@
+/* What doctor.c and doctor_speed.c share; nobody else includes it. */
+#ifndef DOCTOR_INT_H
+#define DOCTOR_INT_H
+
+#include "doctor.h"
+#include "probe.h"
+
+struct doctor {
+	const struct args *args;
+	const char *host;
+	char host_text[128], file_text[128];
+	char name[64];             /* of a file that nobody has */
+	const char *file;          /* NULL: none is known, or the server lacks it */
+	struct addr to;
+	struct probe probe;
+	uint32_t route;            /* what the route carries without fragments */
+	uint32_t blksize;          /* what came through */
+	bool works;
+	enum doctor_status status;
+};
+
+/* One line each. What is limited makes the status at least DOCTOR_LIMITED; a remedy stands behind it. */
+void doctor_well(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void doctor_limited(struct doctor *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void doctor_remedy(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Ask for the file, or for one that nobody has, with these options. */
+struct probe_answer doctor_read(const struct doctor *d, const struct option_set *options);
+
+/* doctor_speed.c */
+void doctor_blocks(struct doctor *d);
+void doctor_speed(struct doctor *d);
+
+#endif

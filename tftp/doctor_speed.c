@@ -1,0 +1,162 @@
+/* How large a block may be, which window is fastest, and what is lost: measured with the file itself. */
+#include "doctor_int.h"
+#include "progress.h"
+
+#include <stdio.h>
+
+#define SAMPLE_SECONDS 2  /* of the file, at most, for each window */
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+/* Whether a block of this size comes. *granted: what the server made of it; *len: what came. */
+static bool block_comes(struct doctor *d, uint32_t size, uint32_t *granted, size_t *len)
+{
+	struct option_set set = {.n = 0};
+	struct probe_answer a;
+
+	options_add(&set, OPTION_BLKSIZE, size);
+	a = doctor_read(d, &set);
+	*granted = a.came && (a.options & OPTION_BIT(OPTION_BLKSIZE)) ? (uint32_t)a.value[OPTION_BLKSIZE] : PACKET_BLKSIZE;
+	*len = a.len;
+	return a.data;
+}
+
+static void blocks_end(struct doctor *d, uint32_t failed)
+{
+	if (failed <= d->route) {
+		doctor_limited(d, "blocks of %u bytes arrive, blocks of %u do not, though the route here would carry %u",
+		    d->blksize, failed,
+		    d->route);
+		printf("  why:   somewhere on the way the MTU is smaller, and whoever drops the packets does not say so\n");
+		doctor_remedy("correct the MTU (tunnels, VXLAN, bridges); until then: --blksize %u, or the server's "
+		    "--blocksize %u",
+		    d->blksize, d->blksize);
+	} else {
+		doctor_well("blocks up to %u bytes arrive; larger ones go in fragments, and fragments are lost above that",
+		    d->blksize);
+		printf("  note:  the default stays below; do not ask for more than --blksize %u\n", d->route);
+	}
+}
+
+void doctor_blocks(struct doctor *d)
+{
+	const uint32_t sizes[] = {512, 1024, 1228, 1428, d->route, 4096, 16384, 65464};
+	uint32_t granted, last = 0;
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		if (sizes[i] <= last)
+			continue;
+		last = sizes[i];
+		if (!block_comes(d, sizes[i], &granted, &len)) {
+			if (d->blksize == 0)
+				doctor_limited(d, "no block of \"%s\" comes, not even of 512 bytes", d->file_text);
+			else
+				blocks_end(d, sizes[i]);
+			return;
+		}
+		if (granted < sizes[i]) {
+			doctor_well("blocks up to %u bytes, which is what the server allows", granted);
+			d->blksize = granted;
+			return;
+		}
+		/* A block that the file does not fill proves nothing about larger ones. */
+		if (len < granted) {
+			d->blksize = sizes[i];
+			printf("%-9sblocks above %zu bytes: \"%s\" is too small to tell\n", "unknown", len, d->file_text);
+			return;
+		}
+		d->blksize = sizes[i];
+	}
+	doctor_well("blocks up to %u bytes arrive", d->blksize);
+}
+
+/* ---- speed ------------------------------------------------------------------------------------------------------- */
+
+struct sample {
+	uint32_t window;      /* agreed */
+	double rate;          /* bytes per second */
+	uint64_t bytes;
+	uint32_t blksize;
+	uint64_t blocks;      /* that came */
+	uint64_t missing;     /* that others overtook, or that had to be asked for again */
+	uint16_t next;        /* the block that should come next */
+};
+
+/* A block that comes before the one that is due means that the due one was lost, or overtaken, which is rare. */
+static void count_block(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len)
+{
+	struct sample *s = arg;
+	struct packet p;
+	uint16_t ahead;
+
+	(void)peer;
+	if (sent || packet_decode(&p, buf, len) != PACKET_OK || p.op != PACKET_DATA)
+		return;
+	s->blocks++;
+	ahead = (uint16_t)(p.block - s->next);
+	if (ahead > 1024)
+		return;
+	s->missing += ahead;
+	s->next = (uint16_t)(p.block + 1);
+}
+
+/* Fetch the file, or as much of it as comes in a short time, into nothing. False: nothing came. */
+static bool measure(struct doctor *d, uint32_t window, struct sample *s)
+{
+	struct client_view view = {.packet = count_block, .arg = s};
+	struct client_options o = d->args->options;
+	struct client_job job = {.host = d->host, .remote = d->file, .local = "/dev/null"};
+	struct client *c;
+
+	*s = (struct sample){.next = 1};
+	o.max_time = SAMPLE_SECONDS;
+	o.windowsize = window;
+	o.relaxed_peer = true;
+	if (o.blksize == 0 && d->blksize != 0)
+		o.blksize = d->blksize < d->route ? d->blksize : d->route;
+	c = client_new(&o, &view);
+	if (c == NULL)
+		return false;
+	client_run(c, &job, 1);
+	client_del(c);
+	s->window = job.out.terms.windowsize;
+	s->bytes = job.out.bytes;
+	s->missing += job.out.resent;
+	s->blksize = job.out.terms.blksize;
+	s->rate = job.out.took > 0 ? (double)s->bytes / ((double)job.out.took / MONO_SEC) : 0;
+	return s->bytes > 0;
+}
+
+void doctor_speed(struct doctor *d)
+{
+	static const uint32_t windows[] = {1, 4, 16, 44};
+	struct sample best = {.window = 0}, s;
+	uint64_t blocks = 0, missing = 0;
+	char rate[16];
+
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+		if (!measure(d, windows[i], &s))
+			break;
+		/* A window has to be clearly better than a smaller one. */
+		if (s.rate > best.rate * 1.1)
+			best = s;
+		blocks += s.blocks;
+		missing += s.missing;
+		if (s.window < windows[i])
+			break;
+	}
+	if (best.window == 0) {
+		doctor_limited(d, "\"%s\" does not come, though its first block did", d->file_text);
+		return;
+	}
+	progress_bytes(rate, best.rate);
+	doctor_well("best window: %u (%s/s in blocks of %u)", best.window, rate, best.blksize);
+	if (missing * 200 > blocks) {
+		doctor_limited(d, "packets are lost: about %.1f %%", (double)missing * 100 / (double)(blocks + missing));
+		doctor_remedy("look for a bad cable, a duplex mismatch or an overloaded link");
+	} else {
+		doctor_well("no loss to speak of: %llu of %llu blocks", (unsigned long long)missing,
+		    (unsigned long long)blocks);
+	}
+}
