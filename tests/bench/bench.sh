@@ -55,6 +55,7 @@ tmp=$(mktemp -d "${BENCH_TMP:-/dev/shm}/tftp-bench.XXXXXX") || exit 2
 disk=$(mktemp -d "${BENCH_DISK:-$build/bench}/put.XXXXXX") || exit 2
 trap 'rm -rf "$tmp" "$disk"' EXIT
 trap 'exit 130' INT TERM HUP
+export BENCH_PID=$$
 chmod 755 "$tmp"
 chmod 777 "$disk"
 mkdir -p "$tmp/files" "$tmp/got" "$out"
@@ -327,7 +328,7 @@ section_fair() {
 	files 1 1G
 	files 100 1k
 	n=100
-	small="$bin/load get 127.0.0.1:PORT -c $last -P -t $n -f $n -s 1k"
+	small="$bin/load get 127.0.0.1:PORT -c $last -P -p 10 -t $n -f $n -s 1k"
 	for who in ours hpa atftpd dnsmasq; do
 		listed $who "$servers" && server $who "$tmp/files" || continue
 		one=$(echo "$small" | sed "s/PORT/$port/")

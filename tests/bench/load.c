@@ -46,6 +46,7 @@ static struct {
 	size_t blk;
 	int timeout_option, cpu;
 	int64_t delay, rto, limit;
+	unsigned pause;     /* us between two transfers of a single client */
 	const char *prefix;
 } o = {.gso = true, .tsize = true, .clients = 1, .burst = 64, .files = 1, .win = 1, .tries = 8, .size = 1 << 20,
     .blk = 1428, .cpu = -1, .rto = NS_SEC, .limit = 60 * NS_SEC, .prefix = ""};
@@ -418,8 +419,11 @@ static void run_solo(void)
 	struct client *c = &all[0];
 	int64_t end = now_ns() + o.limit;
 	while (r.ok + r.failed < o.total) {
-		if (c->state == IDLE)
+		if (c->state == IDLE) {
+			if (o.pause > 0 && r.started > 0)
+				usleep(o.pause);
 			begin(c, now_ns());
+		}
 		if (!take(c, 0)) {
 			int64_t now = now_ns();
 			if (now >= end)
@@ -495,7 +499,7 @@ static int transfers(int argc, char **argv)
 		die("want HOST:PORT");
 	parse_where(&o.server, argv[1]);
 	optind = 2;
-	while ((opt = getopt(argc, argv, "n:t:B:f:F:s:b:w:gGOzT:d:r:R:L:c:u:vPA")) != -1) {
+	while ((opt = getopt(argc, argv, "n:t:B:f:F:s:b:w:gGOzT:d:r:R:L:p:c:u:vPA")) != -1) {
 		switch (opt) {
 		case 'n': o.clients = (unsigned)number(optarg); break;
 		case 't': o.total = number(optarg); break;
@@ -514,6 +518,7 @@ static int transfers(int argc, char **argv)
 		case 'r': o.rto = atoi(optarg) * NS_MS; break;
 		case 'R': o.tries = (unsigned)atoi(optarg); break;
 		case 'L': o.limit = (int64_t)number(optarg) * NS_SEC; break;
+		case 'p': o.pause = (unsigned)atoi(optarg) * 1000; break;
 		case 'c': o.cpu = atoi(optarg); break;
 		case 'u': o.prefix = optarg; break;
 		case 'v': o.verbose = true; break;
@@ -625,7 +630,7 @@ int main(int argc, char **argv)
 		return check_files(argc - 2, argv + 2);
 	die("usage: load get|put HOST:PORT [-n clients] [-t transfers] [-B unanswered] [-f files] [-F first] [-s size]\n"
 	    "	[-b blksize] [-w windowsize] [-g (GRO)] [-G (no GSO)] [-O (no options)] [-z (no tsize)]\n"
-	    "	[-T timeout-option] [-d ms-per-block] [-r repeat-ms] [-R repeats] [-L limit-s]\n"
+	    "	[-T timeout-option] [-d ms-per-block] [-r repeat-ms] [-R repeats] [-p pause-ms] [-L limit-s]\n"
 	    "	[-c cpu] [-u prefix] [-v] [-P (realtime)]\n"
 	    "	[-A (all wait for the last one's first answer)]\n"
 	    "load make DIR COUNT SIZE\nload check FILE...");

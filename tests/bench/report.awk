@@ -116,7 +116,7 @@ END {
 	title["loss"] = "Through the link emulator at 1428 (client-server; tftp-hpa's client at 512)"
 	title["patience"] = "Slow clients: how often and when blocks are repeated"
 	title["client"] = "Clients against the null server, by block size and window"
-	title["fair"] = "100 small GETs, the server idle, then with a windowed GET and a PUT running"
+	title["fair"] = "100 small GETs, one each 10 ms, the server idle, then with a windowed GET and a PUT running"
 	title["idle"] = "Idle"
 	columns["limits"] = "case,rate,us_per_turn"
 	columns["loss"] = "case,who,rate,x peer,x no loss,sent,cpu,failed"
