@@ -92,7 +92,8 @@ static mono_t patience(const struct task *t)
 	const struct option_terms *terms = transfer_terms(&t->session.transfer);
 	mono_t wait = t->job->write ? HOLE_PUT : HOLE_GET, agreed = (mono_t)terms->timeout_us * 2 * MONO_US + MONO_SEC;
 
-	if (ask_smaller(terms->blksize) == 0 || t->stream)
+	/* What was read from a pipe is gone; what was not written to one can come again. */
+	if (ask_smaller(terms->blksize) == 0 || (t->stream && t->job->write))
 		return 0;
 	if (t->job->write && t->size <= ask_smaller(terms->blksize))
 		return 0;
@@ -145,7 +146,9 @@ static int open_socket(struct task *t)
 	if (n > 1 && getrandom(&start, sizeof(start), 0) != (ssize_t)sizeof(start))
 		start = 0;
 	for (unsigned i = 0; i < n && err == -EADDRINUSE; i++) {
-		addr_set_port(&local, o->port_hi != 0 ? (uint16_t)(o->port_lo + (start + i) % n) : (uint16_t)0);
+		unsigned port = o->port_hi != 0 ? o->port_lo + (start + i) % n : 0;
+
+		addr_set_port(&local, (uint16_t)port);
 		err = udp_open(&t->endpoint.udp, &local, false, o->without);
 	}
 	return err;

@@ -150,7 +150,8 @@ busybox_lines() {
 	box="busybox-static/bin/busybox tftp"
 	mode=
 	for line in "-g -r f513 h" "-g -r f513 h 69" "-g -r f513 -l x h" "-l x -g -r f513 h" "-g -r dir-of/x h" \
-	    "-gr f513 h" "-p -l up1 h" "-p -l up1 -r r1 h" "-pl up1 -r r1 h 69" "-b 1024 -g -r f1048576 h" "-g -b 65464 -r f1048576 h" \
+	    "-gr f513 h" "-p -l up1 h" "-p -l up1 -r r1 h" "-pl up1 -r r1 h 69" "-b 1024 -g -r f1048576 h" \
+	    "-g -b 65464 -r f1048576 h" \
 	    "-p -b 1024 -l up1 -r r1 h"; do
 		# shellcheck disable=SC2046
 		alike "busybox: $line" "$box" $(echo "$line" | sed 's/\<h\>/127.0.0.1/g')

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -195,6 +196,55 @@ START_TEST(first_block_that_never_arrives_is_asked_for_in_smaller_ones)
 	wire_write_rest(&tid, 1428, data, 5000);
 	ends(0);
 	ck_assert(file_is(target, data, 5000));
+}
+END_TEST
+
+/* The same where the bytes go to standard output: none has gone there yet. */
+START_TEST(smaller_blocks_can_go_to_standard_output)
+{
+	listen_here();
+	client_start(&c, "get", "--blksize", "1228", "--windowsize", "1", url, "-", NULL);
+	take(OP_RRQ);
+	wire_oack(&tid, "blksize", "1228", NULL);
+	wire_expect_ack(&tid, 0);
+	cancels();
+	wire_close(&tid);
+	take(OP_RRQ);
+	ck_assert_ptr_null(wire_option(&listener, "blksize"));
+	wire_write_rest(&tid, 512, data, 1300);
+	ends(0);
+	ck_assert(file_is(c.out, data, 1300));
+}
+END_TEST
+
+/* Standard input is a pipe: nothing has been read when the options are refused. */
+START_TEST(pipe_survives_the_refusal_of_options)
+{
+	int fds[2];
+	listen_here();
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq((int)write(fds[1], data, 900), 900);
+	close(fds[1]);
+	pid_t pid = fork();
+	if (pid == 0) {
+		char program[PATH_ROOM];
+		snprintf(program, sizeof(program), "%s/tftp", getenv("BUILD") ? getenv("BUILD") : "build");
+		dup2(fds[0], 0);
+		execl(program, "tftp", "put", "-", url, NULL);
+		_exit(127);
+	}
+	close(fds[0]);
+	take(OP_WRQ);
+	wire_error(&tid, 8, "no options");
+	wire_close(&tid);
+	do
+		take(OP_WRQ);
+	while (!plain(&listener));
+	wire_ack(&tid, 0);
+	wire_read_rest(&tid, 512, data, 900);
+	int status;
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
 }
 END_TEST
 
@@ -510,7 +560,8 @@ END_TEST
 WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     silence_is_answered_with_fewer_options_and_then_none, what_a_server_can_stand_is_remembered_for_the_next_file,
     no_options_asks_for_none, unanswered_request_is_repeated_as_often_as_told, time_in_all_is_kept,
-    first_block_that_never_arrives_is_asked_for_in_smaller_ones, wrong_size_is_remarked_and_the_file_kept,
+    first_block_that_never_arrives_is_asked_for_in_smaller_ones, smaller_blocks_can_go_to_standard_output,
+    pipe_survives_the_refusal_of_options, wrong_size_is_remarked_and_the_file_kept,
     source_that_shrinks_ends_the_upload, source_that_grows_is_sent_as_announced_and_remarked,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
     server_that_is_not_there_is_followed_at_once, server_that_breaks_off_is_followed_and_the_file_is_whole,
