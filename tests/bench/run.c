@@ -289,8 +289,9 @@ int main(int argc, char **argv)
 			if (wait4(client, &status, WNOHANG, &cru) == client) {
 				wall = (double)(now_ns() - went) / 1e9;
 				done = true;
-			} else if ((sig > 0 && sig != SIGCHLD) || now_ns() > limit || (script != NULL && kill(atoi(script), 0) < 0)) {
-				end = "time";
+			} else if ((sig > 0 && sig != SIGCHLD) || now_ns() > limit || process_state(server) == 'Z' ||
+			    (script != NULL && kill(atoi(script), 0) < 0)) {
+				end = process_state(server) == 'Z' ? "died" : "time";
 				kill(client, SIGTERM); /* a link still says what it carried */
 				for (int i = 0; i < 100 && process_state(client) != 'Z'; i++)
 					usleep(5000);
