@@ -135,13 +135,16 @@ static bool evict(struct limits *l, mono_t now)
 {
 	struct server *s = l->server;
 	struct session *session;
+	mono_t least;
 
 	while (l->suspect != NULL && transfer_proved(&l->suspect->session.transfer))
 		l->suspect = newer(s, l->suspect);
 	if (l->suspect == NULL)
 		return false;
 	session = &l->suspect->session;
-	if (now - transfer_started(&session->transfer) < LIMIT_UNANSWERED)
+	/* In a flood that has filled half the queue there is no such time; in a local network it is still plenty. */
+	least = l->nwaiting < LIMIT_QUEUE / 2 ? LIMIT_UNANSWERED : LIMIT_UNANSWERED / 10;
+	if (now - transfer_started(&session->transfer) < least)
 		return false;
 	l->evicted++;
 	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
@@ -244,13 +247,22 @@ static void queue_add(struct limits *l, struct endpoint *listener, const struct 
 		loop_timer_set(&l->server->loop, &l->queue_timer, now + LOOK_AGAIN);
 }
 
+static bool has_turn(struct limits *l, mono_t now)
+{
+	if (l->turn != now) {
+		l->turn = now;
+		l->turn_left = LIMIT_TURN;
+	}
+	return l->turn_left > 0;
+}
+
 /* Serve those there is a place for, in the order in which they came; refuse those that have waited long enough. */
 static void queue_fired(struct loop_timer *t, mono_t now)
 {
 	struct limits *l = (struct limits *)((char *)t - offsetof(struct limits, queue_timer));
 	struct waiting **place = &l->first;
 
-	while (*place != NULL) {
+	while (*place != NULL && has_turn(l, now)) {
 		struct waiting *w = *place;
 		bool room = has_place(l, &w->datagram.from, now);
 
@@ -261,16 +273,19 @@ static void queue_fired(struct loop_timer *t, mono_t now)
 			place = &w->next;
 			continue;
 		}
+		l->turn_left--;
 		waiting_unlink(l, place);
 		request_waited(l->server, w->listener, &w->datagram, room, now);
 		free(w);
 	}
+	l->behind = l->nwaiting > 0 && !has_turn(l, now);
 	if (l->nwaiting > 0)
-		loop_timer_set(&l->server->loop, t, now + LOOK_AGAIN);
+		loop_timer_set(&l->server->loop, t, l->behind ? now + 1 : now + LOOK_AGAIN);
 }
 
 void limit_forget(struct limits *l)
 {
+	l->behind = false;
 	while (l->first != NULL) {
 		struct waiting *w = l->first;
 
@@ -281,9 +296,15 @@ void limit_forget(struct limits *l)
 
 bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
 {
-	if (has_place(l, &d->from, now))
+	if (!l->behind && has_turn(l, now) && has_place(l, &d->from, now)) {
+		l->turn_left--;
 		return true;
+	}
 	queue_add(l, listener, d, now);
+	if (!l->behind && !has_turn(l, now) && l->nwaiting > 0) {
+		l->behind = true;
+		loop_timer_set(&l->server->loop, &l->queue_timer, now + 1);
+	}
 	return false;
 }
 

@@ -15,13 +15,16 @@
 struct server;
 struct job;
 
-#define LIMIT_QUEUE 1024             /* requests that may wait */
+#define LIMIT_QUEUE 8192             /* requests that may wait */
 #define LIMIT_REQUEST 640            /* the longest of them */
 #define LIMIT_WAIT (3 * MONO_SEC)    /* and for how long, before they are refused */
 #define LIMIT_BUCKETS 1024
 
 /* A transfer that has had no answer yet must make room for a new request when it is older than this. */
 #define LIMIT_UNANSWERED (250 * MONO_MS)
+
+/* Requests served in one wake-up; the transfers that run have their turn before the others. */
+#define LIMIT_TURN 16
 
 /* The bytes that a request of one byte can make us send to an address that may be forged stay below this. */
 #define LIMIT_AMPLIFICATION 25
@@ -71,6 +74,9 @@ struct limits {
 	struct waiting *first, **last;
 	size_t nwaiting;
 	struct waiting **by_peer;
+	mono_t turn;                      /* this wake-up, and how many requests it may still serve */
+	unsigned turn_left;
+	bool behind;                      /* requests wait for their turn: new ones must not overtake them */
 	struct loop_timer queue_timer, log_timer;
 	struct pacer pacer;               /* rate 0: none */
 	struct budget lines[LIMIT_LINES];

@@ -26,7 +26,8 @@ static void start(struct server *s, const char *mode)
 /* Eight requests in an instant from successive ports, most of them for what is not there, two for the same file. */
 static void raspberry_pi(const char *mode)
 {
-	static const char *const names[PI] = {"start4.elf", "kernel", "pieeprom.sig", "kernel", "recover4.elf", "bootcfg.txt", "large", "vl805.sig"};
+	static const char *const names[PI] = {"start4.elf", "kernel", "pieeprom.sig", "kernel", "recover4.elf", "bootcfg.txt",
+		"large", "vl805.sig"};
 	static struct wire pi[PI];
 	struct server s;
 	start(&s, mode);
