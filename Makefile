@@ -27,7 +27,7 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean
+.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -62,8 +62,9 @@ UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.
 SIM := $(patsubst tests/sim/%.c,$(BUILD)/tests/%,$(wildcard tests/sim/sim_*.c))
 WIRE := $(patsubst tests/e2e/%.c,$(BUILD)/tests/%,$(wildcard tests/e2e/wire_*.c))
 E2E := $(wildcard tests/e2e/e2e_*.sh)
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTBINS := $(UNIT) $(SIM) $(WIRE)
-SHARED_TEST := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/lib/*.c))
+SHARED_TEST := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/lib/fault_%,$(wildcard tests/lib/*.c)))
 
 # Modules of the programs that unit tests link by themselves.
 $(BUILD)/tests/test_uri: $(OBJ)/tftp/uri.o
@@ -86,10 +87,18 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a $(CHECK_LIBS)
 
+# A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
+FUZZER ?=
+$(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
+$(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o form.o jobs.o local.o uri.o words.o)
+$(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a
+
 # setup first, so that a fresh machine has what the build of the tests needs.
 check: setup
-	@$(MAKE) --no-print-directory all $(TESTBINS)
-	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(WIRE) $(E2E)
+	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ)
+	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
 
 setup:
 	@tests/setup.sh
@@ -105,6 +114,15 @@ e2e: all $(WIRE)
 
 lint: all
 	@PURE='$(PURE)' tests/lint.sh $(BUILD)
+
+# ---- the long way: see tests/README.md ----------------------------------------------------------------------------
+
+T ?= 60
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined FUZZER=1 fuzz-built
+	@tests/fuzz/run.sh build/fuzz $(T) $(ARGS)
+
+fuzz-built: $(FUZZ)
 
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BENCH): $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(BUILD)/libcommon.a
