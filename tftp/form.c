@@ -143,6 +143,8 @@ static int busybox(struct form *f, const struct args *a, char *why)
 	/* Without -l the file goes here, under its own name. */
 	if (a->local == NULL)
 		local = local_tail(remote);
+	if (*local == '\0')
+		return complain(why, "there is no file name in", a->local != NULL ? a->local : remote, " (say -l FILE)");
 	if (jobs_add(&f->jobs, write, a->options.text, a->words[0], a->nwords > 1 ? a->words[1] : NULL, remote, local) != 0)
 		return out_of_memory(why);
 	return 0;

@@ -173,6 +173,8 @@ START_TEST(what_makes_no_sense_is_named)
 	refused("tftp -g -r x", "HOST");
 	refused("tftp -g -r x h 69 more", "\"more\"");
 	refused("tftp -p -r x", "HOST");
+	/* Found by fuzz_form: it was a file without a name, "Is a directory". */
+	refused("tftp -g -r d/ h", "\"d/\"");
 	refused("tftp -p h", "-l FILE");
 	refused("tftp h get a b c", "\"c\"");
 	refused("tftp -o x h", "URL");
