@@ -22,6 +22,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 ALL_CFLAGS := $(CSTD) $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
+comma := ,
 PURE := packet options retransmit netascii transfer transfer_send transfer_recv
 COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
@@ -75,6 +76,12 @@ $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jo
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 
+$(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
+$(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))
+FAULTS := $(filter %/test_faults %/test_faults_server %/test_faults_client,$(UNIT))
+$(FAULTS): $(OBJ)/tests/lib/fault_alloc.o
+$(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup asprintf __asprintf_chk free mmap)
+
 # Only the tests link Check; pkg-config knows what else it needs. Asked when a test is built, not before.
 CHECK_LIBS = $(shell pkg-config --libs check)
 
@@ -85,7 +92,7 @@ $(SIM): $(BUILD)/tests/%: $(OBJ)/tests/sim/%.o
 $(WIRE): $(BUILD)/tests/%: $(OBJ)/tests/e2e/%.o
 $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a $(CHECK_LIBS)
+	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a $(CHECK_LIBS)
 
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=

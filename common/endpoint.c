@@ -112,13 +112,10 @@ int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned
 	x->touched = NULL;
 	x->gather.owner = NULL;
 	x->gather.n = 0;
-	x->batch = udp_batch_new();
-	if (x->batch == NULL)
-		return -ENOMEM;
+	x->batch = NULL;
 	if (session_table_init(&x->sessions, seed) == 0)
-		return 0;
-	udp_batch_del(x->batch);
-	return -ENOMEM;
+		x->batch = udp_batch_new();
+	return x->batch != NULL ? 0 : -ENOMEM;
 }
 
 void exchange_free(struct exchange *x)

@@ -47,7 +47,7 @@ struct exchange {
 	uint8_t scratch[PACKET_MAX + 1];
 };
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM; exchange_free() afterwards either way. */
 int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned without);
 void exchange_free(struct exchange *x);
 

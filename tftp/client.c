@@ -211,7 +211,6 @@ struct client *client_new(const struct client_options *options, const struct cli
 	loop_timer_init(&c->tick, tick);
 	c->exchange = malloc(sizeof(*c->exchange));
 	if (c->exchange != NULL) {
-		c->exchange->batch = NULL;
 		/* Its sessions are not in the table: nobody can make them collide. */
 		err = exchange_init(c->exchange, &c->loop, 0, options->without);
 		if (err == 0)
@@ -234,7 +233,7 @@ void client_del(struct client *c)
 		task_del(t);
 	}
 	host_forget(c);
-	if (c->exchange != NULL && c->exchange->batch != NULL)
+	if (c->exchange != NULL)
 		exchange_free(c->exchange);
 	free(c->exchange);
 	loop_free(&c->loop);

@@ -1,0 +1,195 @@
+/*
+ * The server when memory runs out: one GET and one PUT over loopback, in this process, with the Nth allocation failing
+ * for every N. The client hears something or its request can be repeated; then the server serves as before, and nothing
+ * is left behind.
+ */
+#include "fault_alloc.h"
+#include "listen.h"
+#include "server.h"
+#include "unit.h"
+#include "unit_dir.h"
+#include "unit_must.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct server server;
+static struct config config;
+static char path[64];
+static int dir, client;
+
+/* 0 or -errno; the caller frees either way. */
+static int begin(void)
+{
+	char error[CONFIG_ERROR_MAX];
+	struct log log;
+	int err;
+
+	memset(&server, 0, sizeof(server));
+	log_init(&log, -1, LOG_LEVEL_ERROR);
+	err = server_init(&server, &config, &log);
+	if (err == 0 && listen_open(&server, error) != 0)
+		err = -ENOMEM;
+	return err != 0 ? err : path_root_open(&server.root, config.directory);
+}
+
+static void settle(void)
+{
+	for (int i = 0; i < 6; i++)
+		loop_once(&server.loop, mono_now() + 5 * MONO_MS);
+}
+
+/* Send to the server, or to whoever answered last; the answer's length, 0 if none comes. */
+static ssize_t exchange_with(const void *bytes, size_t len, struct sockaddr_in *to, uint8_t *answer, size_t cap)
+{
+	struct pollfd p = {.fd = client, .events = POLLIN};
+	socklen_t tolen = sizeof(*to);
+
+	MUST(sendto(client, bytes, len, 0, (struct sockaddr *)to, sizeof(*to)) == (ssize_t)len);
+	settle();
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	return recvfrom(client, answer, cap, 0, (struct sockaddr *)to, &tolen);
+}
+
+/* Without an allocation, which might be the one that fails. */
+static bool uploaded(void)
+{
+	int fd = openat(dir, "new", O_RDONLY | O_CLOEXEC);
+	char bytes[8];
+	ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
+
+	if (fd >= 0)
+		close(fd);
+	return n == 3 && memcmp(bytes, "abc", 3) == 0;
+}
+
+/* True if the whole transfer worked. An answer that is an ERROR, or silence, is false. */
+static bool request(bool put, const char *options, size_t options_len)
+{
+	struct sockaddr_in to = server.listeners[0].addr.v4;
+	uint8_t buf[600] = {0, put ? PACKET_WRQ : PACKET_RRQ}, answer[600];
+	size_t len = 2;
+	ssize_t n;
+
+	len += (size_t)sprintf((char *)buf + len, "%s", put ? "new" : "file") + 1;
+	len += (size_t)sprintf((char *)buf + len, "octet") + 1;
+	memcpy(buf + len, options, options_len);
+	n = exchange_with(buf, len + options_len, &to, answer, sizeof(answer));
+	if (n < PACKET_HEADER || answer[1] == PACKET_ERROR)
+		return false;
+	if (!put && answer[1] == PACKET_OACK)
+		n = exchange_with("\0\4\0\0", 4, &to, answer, sizeof(answer));
+	if (put)
+		n = exchange_with("\0\3\0\1abc", 7, &to, answer, sizeof(answer));
+	else if (n == PACKET_HEADER + 3 && memcmp(answer, "\0\3\0\1abc", 7) == 0)
+		return exchange_with("\0\4\0\1", 4, &to, answer, sizeof(answer)) == 0;
+	else
+		return false;
+	return n == 4 && memcmp(answer, "\0\4\0\1", 4) == 0 && uploaded();
+}
+
+/* Whatever is still under way ends; what the client was sent and did not read goes. */
+static void forget(void)
+{
+	uint8_t rest[600];
+
+	while (server.jobs != NULL) {
+		transfer_abandon(&server.jobs->session.transfer, "test", mono_now());
+		session_pump(&server.jobs->session, mono_now());
+	}
+	while (recv(client, rest, sizeof(rest), MSG_DONTWAIT) > 0)
+		;
+}
+
+static void every_allocation_of(bool put, const char *options, size_t options_len)
+{
+	bool failed = true;
+
+	for (unsigned n = 1; failed && n < 100; n++) {
+		long live;
+		int fds;
+
+		/* The loop's arrays and the table have grown before this counts. */
+		MUST(request(put, options, options_len));
+		forget();
+		live = fault_alloc_live();
+		fds = fault_open_fds();
+		fault_alloc_fail(n, false);
+		request(put, options, options_len);
+		failed = fault_alloc_hit();
+		fault_alloc_fail(0, false);
+		forget();
+		MUST(fault_alloc_live() == live);
+		MUST(fault_open_fds() == fds);
+		MUST(unit_dir_count(dir, STORE_FILE_TEMP, NULL) == 0);
+		MUST(request(put, options, options_len));
+		forget();
+	}
+	MUST(!failed);
+}
+
+static void prepare(void)
+{
+	static char *argv[] = {"tftpd", "--create", "--address", "127.0.0.1:0", path, NULL};
+	char error[CONFIG_ERROR_MAX];
+
+	dir = unit_dir_open();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+	ck_assert_msg(config_parse(&config, 5, argv, error) == 0, "%s", error);
+	unit_dir_put(dir, "file", "abc", 3, 0644);
+	client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	MUST(client >= 0);
+}
+
+static void clean(void)
+{
+	server_free(&server);
+	close(client);
+	unit_dir_close(dir);
+}
+
+START_TEST(requests_survive_every_failed_allocation)
+{
+	static const char options[] = "blksize\0001000\0windowsize\0004\0tsize\0003";
+
+	prepare();
+	MUST(begin() == 0);
+	every_allocation_of(false, "", 0);
+	every_allocation_of(false, options, sizeof(options));
+	every_allocation_of(true, "", 0);
+	every_allocation_of(true, options, sizeof(options));
+	clean();
+}
+END_TEST
+
+START_TEST(a_start_without_memory_fails_and_leaves_nothing)
+{
+	long live = fault_alloc_live();
+	unsigned n = 1;
+	int err = -1, fds;
+
+	prepare();
+	fds = fault_open_fds();
+	for (; err != 0 && n < 100; n++) {
+		fault_alloc_fail(n, false);
+		err = begin();
+		fault_alloc_fail(0, false);
+		server_free(&server);
+		MUST(fault_alloc_live() == live);
+		MUST(fault_open_fds() == fds);
+	}
+	MUST(err == 0);
+	MUST(n > 3);
+	close(client);
+	unit_dir_close(dir);
+}
+END_TEST
+
+UNIT_MAIN("faults_server", requests_survive_every_failed_allocation, a_start_without_memory_fails_and_leaves_nothing)
