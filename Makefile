@@ -82,6 +82,12 @@ FAULTS := $(filter %/test_faults %/test_faults_server %/test_faults_client,$(UNI
 $(FAULTS): $(OBJ)/tests/lib/fault_alloc.o
 $(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup asprintf __asprintf_chk free mmap)
 
+# Goes before the C library in e2e_faults.sh, so it is no part of any program.
+FAULTLIB := $(BUILD)/tests/fault_preload.so
+$(FAULTLIB): tests/lib/fault_preload.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(WARN) -O2 -fPIC -shared -o $@ $<
+
 # Only the tests link Check; pkg-config knows what else it needs. Asked when a test is built, not before.
 CHECK_LIBS = $(shell pkg-config --libs check)
 
@@ -104,7 +110,7 @@ $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fu
 
 # setup first, so that a fresh machine has what the build of the tests needs.
 check: setup
-	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ)
+	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ) $(FAULTLIB)
 	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
 
 setup:
@@ -116,7 +122,7 @@ unit: $(UNIT)
 sim: $(SIM)
 	@tests/run.sh $(BUILD) $(SIM)
 
-e2e: all $(WIRE)
+e2e: all $(WIRE) $(FAULTLIB)
 	@tests/run.sh $(BUILD) $(WIRE) $(E2E)
 
 lint: all

@@ -258,8 +258,9 @@ int loop_once(struct loop *l, mono_t until)
 		timeout = &wait;
 	}
 	ready = ppoll(l->fds, l->nfds, timeout, NULL);
+	/* A kernel that is short of memory for a moment is no reason to drop every transfer. */
 	if (ready < 0)
-		return errno == EINTR ? 0 : -errno;
+		return errno == EINTR || errno == ENOMEM || errno == EAGAIN ? 0 : -errno;
 	now = l->clock();
 	/* What has arrived first: an ACK that came in time must not find its timer expired. */
 	dispatch_fds(l, ready, now);
