@@ -103,7 +103,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
-$(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o form.o jobs.o local.o uri.o words.o)
+$(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a
