@@ -149,7 +149,8 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t)
 
 	t->at = t->key = MONO_NEVER;
 	t->index = LOOP_UNSET;
-	if (i == LOOP_UNSET)
+	/* Also a timer that was only zeroed, whose index 0 is somebody else's place. */
+	if (i >= l->ntimers || l->heap[i] != t)
 		return;
 	last = l->heap[--l->ntimers];
 	if (last == t)
