@@ -377,10 +377,25 @@ static void stop_now(struct loop_timer *t, mono_t now)
 	loop_stop(&s->loop);
 }
 
+/* A finished upload that waits for a repeated last block is no reason to stay. */
+static void end_finished(struct server *s, mono_t now)
+{
+	struct job *next;
+
+	for (struct job *j = s->jobs; j != NULL; j = next) {
+		next = j->next;
+		if (transfer_verdict(&j->session.transfer) == NULL)
+			continue;
+		transfer_abandon(&j->session.transfer, "", now);
+		session_pump(&j->session, now);
+	}
+}
+
 static void on_signal(struct loop *l, int signo, mono_t now)
 {
 	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
 
+	end_finished(s, now);
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
 	/* With --single-port the running transfers still need it; request_arrived takes no more. */
 	limit_forget(&s->limits);

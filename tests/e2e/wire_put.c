@@ -3,8 +3,10 @@
 #include "wire_process.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define PATIENT "timeout", "255"
 
@@ -187,6 +189,21 @@ START_TEST(lost_last_ack_is_sent_again)
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "new"), 1);
 	stop(&s);
+}
+END_TEST
+
+START_TEST(finished_upload_does_not_keep_a_stopping_server)
+{
+	struct server s;
+	start(&s);
+	begin("new");
+	wire_data(&w, 1, data, 100);
+	wire_expect_ack(&w, 1);
+	ck_assert_int_eq(kill(s.pid, SIGTERM), 0);
+	ck_assert(server_logged(&s, "0 transfers running", 1));
+	ck_assert_int_eq(waitpid(s.pid, NULL, 0), s.pid);
+	ck_assert(server_has(&s, "new", data, 100));
+	wire_close(&w);
 }
 END_TEST
 
@@ -517,6 +534,7 @@ WIRE_MAIN("wire_put", write_without_options_is_acknowledged_from_0, acknowledged
     repeated_write_request_is_answered_by_the_running_transfer,
     repeated_write_request_with_options_gets_the_oack_again, stranger_at_a_write_gets_error_5_and_disturbs_nothing,
     repeated_data_is_acknowledged_again_and_written_once, lost_last_ack_is_sent_again,
+    finished_upload_does_not_keep_a_stopping_server,
     error_while_dallying_does_not_undo_the_upload, ack_0_that_is_lost_comes_again, window_is_acknowledged_at_its_end,
     gap_in_a_window_is_acknowledged_once, data_longer_than_agreed_is_refused,
     broken_upload_leaves_nothing_and_keeps_the_old_file, client_that_vanishes_leaves_nothing,
