@@ -1,16 +1,113 @@
 /* One line, one write. */
 #include "log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+/* ---- places ------------------------------------------------------------------------------------------------------- */
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
-	l->fd = fd;
-	l->level = level;
+	*l = (struct log){.fd = fd, .level = level, .dir = -1};
 }
+
+void log_set_format(struct log *l, enum log_format format)
+{
+	l->format = format;
+	l->clock = l->dir >= 0 || (format != LOG_FORMAT_TEXT && !l->journal && l->tag == NULL);
+}
+
+void log_journal(struct log *l)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	/* The variable is inherited by what is started from a service with its output elsewhere; so look. */
+	l->journal = stream != NULL && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+	    st.st_dev == dev && st.st_ino == ino;
+}
+
+int log_syslog(struct log *l, const char *tag)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	l->fd = fd;
+	l->tag = tag;
+	l->journal = false;
+	return 0;
+}
+
+static int open_file(int dir, const char *file)
+{
+	int fd = openat(dir, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int log_file(struct log *l, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
+	size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+	char name[PATH_MAX];
+	int dir, fd;
+
+	if (*file == '\0')
+		return -EISDIR;
+	if (len >= sizeof(name) || strlen(file) > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(name, path, len);
+	name[len] = '\0';
+	dir = open(len > 0 ? name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	fd = open_file(dir, file);
+	if (fd < 0) {
+		close(dir);
+		return fd;
+	}
+	l->fd = fd;
+	l->dir = dir;
+	l->tag = NULL;
+	l->journal = false;
+	l->clock = true;
+	strcpy(l->file, file);
+	return 0;
+}
+
+int log_reopen(struct log *l)
+{
+	int fd;
+
+	if (l->dir < 0)
+		return 0;
+	fd = open_file(l->dir, l->file);
+	if (fd < 0)
+		return fd;
+	close(l->fd);
+	l->fd = fd;
+	return 0;
+}
+
+/* ---- text that can do no harm ------------------------------------------------------------------------------------- */
 
 /* Length of the valid UTF-8 sequence at s (2 to 4 bytes), or 0. Overlong forms and surrogates are not valid. */
 static size_t utf8_length(const uint8_t *s, size_t len)
@@ -56,58 +153,98 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 	return buf;
 }
 
-/* The log is told what cannot be logged by nobody: a failed write is not an event. */
-static void put(const struct log *l, const char *line, size_t len)
-{
-	ssize_t n = write(l->fd, line, len);
+/* ---- lines -------------------------------------------------------------------------------------------------------- */
 
+#define FACILITY_DAEMON (3 << 3)
+
+/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it. */
+static void put(const struct log *l, enum log_level level, const char *line, size_t len)
+{
+	char head[64];
+	struct iovec iov[2] = {{.iov_base = head}, {.iov_base = (void *)line, .iov_len = len}};
+	ssize_t n;
+
+	if (l->tag != NULL) {
+		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%.32s[%d]: ", FACILITY_DAEMON | (int)level, l->tag,
+		    (int)getpid());
+		iov[1].iov_len--;
+		n = writev(l->fd, iov, 2);
+	} else if (l->journal) {
+		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
+		n = writev(l->fd, iov, 2);
+	} else {
+		n = write(l->fd, line, len);
+	}
 	(void)n;
-}
-
-void log_line(const struct log *l, enum log_level level, const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-	int n;
-
-	if (l->fd < 0 || level > l->level)
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	if ((size_t)n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	/* Callers escape what they quote with log_safe; this is for the one that forgets. */
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
-	line[n++] = '\n';
-	put(l, line, (size_t)n);
 }
 
 static void append(struct log_event *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What does not fit is cut off; of a JSON object the whole member is left out, or it would not be one. */
 static void append(struct log_event *e, const char *fmt, ...)
 {
-	size_t room = sizeof(e->buf) - 1 - e->len; /* one byte is kept for the newline */
+	size_t room = sizeof(e->buf) - 2 - e->len; /* two bytes are kept for the end */
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
 	n = vsnprintf(e->buf + e->len, room, fmt, ap);
 	va_end(ap);
-	if (n > 0)
-		e->len += (size_t)n < room ? (size_t)n : room - 1;
+	if (n < 0 || ((size_t)n >= room && e->log->format == LOG_FORMAT_JSON))
+		return;
+	e->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-void log_begin(struct log_event *e, const struct log *l, enum log_level level, const char *what)
+static const char *level_name(enum log_level level)
 {
-	e->log = l->fd < 0 || level > l->level ? NULL : l;
-	e->len = 0;
-	if (e->log != NULL)
-		append(e, "%s", what);
+	switch (level) {
+	case LOG_LEVEL_ERROR:
+		return "error";
+	case LOG_LEVEL_WARNING:
+		return "warning";
+	case LOG_LEVEL_NOTICE:
+		return "notice";
+	case LOG_LEVEL_INFO:
+		return "info";
+	case LOG_LEVEL_DEBUG:
+		break;
+	}
+	return "debug";
+}
+
+/* ISO 8601, UTC. */
+static void now_text(char text[40])
+{
+	struct timespec now;
+	struct tm tm;
+	size_t len;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	len = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + len, 40 - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
+}
+
+/*
+ * Text from log_safe as a string of JSON, which has escapes of its own for all of it but bytes that are no UTF-8: those
+ * stay \xNN, with the backslash doubled. out takes twice the bytes.
+ */
+static void json_text(char *out, const char *safe)
+{
+	while (*safe != '\0') {
+		unsigned byte;
+
+		if (*safe != '\\' || sscanf(safe, "\\x%2x", &byte) != 1) {
+			*out++ = *safe++;
+			continue;
+		}
+		if (byte == '"' || byte == '\\')
+			out += sprintf(out, "\\%c", (int)byte);
+		else
+			out += sprintf(out, byte < 0x80 ? "\\u%04x" : "\\\\x%02x", byte);
+		safe += 4;
+	}
+	*out = '\0';
 }
 
 static bool needs_quotes(const uint8_t *s, size_t len)
@@ -118,14 +255,89 @@ static bool needs_quotes(const uint8_t *s, size_t len)
 	return len == 0;
 }
 
-void log_bytes(struct log_event *e, const char *key, const void *value, size_t len)
+/* The first field, or another. */
+static const char *between(const struct log_event *e)
 {
-	char safe[1024];
+	if (e->log->format == LOG_FORMAT_JSON)
+		return e->len == 0 ? "{" : ",";
+	return e->len == 0 ? "" : " ";
+}
 
+static void add_text(struct log_event *e, const char *key, const void *value, size_t len)
+{
+	char safe[1024], json[2048];
+
+	log_safe(safe, sizeof(safe), value, len);
+	if (e->log->format == LOG_FORMAT_JSON) {
+		json_text(json, safe);
+		append(e, "%s\"%s\":\"%s\"", between(e), key, json);
+	} else {
+		append(e, needs_quotes(value, len) ? "%s%s=\"%s\"" : "%s%s=%s", between(e), key, safe);
+	}
+}
+
+static void begin(struct log_event *e, const struct log *l, enum log_level level)
+{
+	char now[40];
+
+	e->log = l->fd < 0 || level > l->level ? NULL : l;
+	e->level = level;
+	e->len = 0;
 	if (e->log == NULL)
 		return;
-	log_safe(safe, sizeof(safe), value, len);
-	append(e, needs_quotes(value, len) ? " %s=\"%s\"" : " %s=%s", key, safe);
+	if (l->clock)
+		now_text(now);
+	if (l->format == LOG_FORMAT_TEXT) {
+		if (l->clock)
+			append(e, "%s ", now);
+		return;
+	}
+	if (l->clock)
+		add_text(e, "time", now, strlen(now));
+	add_text(e, "level", level_name(level), strlen(level_name(level)));
+}
+
+void log_begin(struct log_event *e, const struct log *l, enum log_level level, const char *what)
+{
+	begin(e, l, level);
+	if (e->log == NULL)
+		return;
+	if (l->format == LOG_FORMAT_TEXT)
+		append(e, "%s", what);
+	else
+		add_text(e, "event", what, strlen(what));
+}
+
+void log_line(const struct log *l, enum log_level level, const char *fmt, ...)
+{
+	struct log_event e;
+	char line[1024];
+	va_list ap;
+	int n;
+
+	begin(&e, l, level);
+	if (e.log == NULL)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	/* Callers escape what they quote with log_safe; this is for the one that forgets. */
+	for (char *c = line; *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	if (l->format == LOG_FORMAT_TEXT)
+		append(&e, "%s", line);
+	else
+		add_text(&e, "message", line, strlen(line));
+	log_end(&e);
+}
+
+void log_bytes(struct log_event *e, const char *key, const void *value, size_t len)
+{
+	if (e->log != NULL)
+		add_text(e, key, value, len);
 }
 
 void log_text(struct log_event *e, const char *key, const char *value)
@@ -133,22 +345,47 @@ void log_text(struct log_event *e, const char *key, const char *value)
 	log_bytes(e, key, value, strlen(value));
 }
 
+/* A number's text with its key. */
+static void add_number(struct log_event *e, const char *key, const char *number)
+{
+	append(e, e->log->format == LOG_FORMAT_JSON ? "%s\"%s\":%s" : "%s%s=%s", between(e), key, number);
+}
+
 void log_u64(struct log_event *e, const char *key, uint64_t value)
 {
-	if (e->log != NULL)
-		append(e, " %s=%llu", key, (unsigned long long)value);
+	char number[24];
+
+	if (e->log == NULL)
+		return;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)value);
+	add_number(e, key, number);
 }
 
 void log_fixed(struct log_event *e, const char *key, double value, int digits, const char *unit)
 {
-	if (e->log != NULL)
-		append(e, " %s=%.*f%s", key, digits, value, unit);
+	char number[400], named[64];
+
+	if (e->log == NULL)
+		return;
+	if (e->log->format == LOG_FORMAT_TEXT) {
+		snprintf(number, sizeof(number), "%.*f%s", digits, value, unit);
+		add_number(e, key, number);
+		return;
+	}
+	/* Programs read these: a number stays one, its unit goes to the key, "MB/s" as "_MBps". */
+	snprintf(named, sizeof(named), "%s%s%s", key, *unit != '\0' ? "_" : "", unit);
+	for (char *slash; (slash = strchr(named, '/')) != NULL;)
+		*slash = 'p';
+	snprintf(number, sizeof(number), "%.*f", digits, value);
+	add_number(e, named, number);
 }
 
 void log_end(struct log_event *e)
 {
 	if (e->log == NULL)
 		return;
+	if (e->log->format == LOG_FORMAT_JSON)
+		e->buf[e->len++] = '}';
 	e->buf[e->len++] = '\n';
-	put(e->log, e->buf, e->len);
+	put(e->log, e->level, e->buf, e->len);
 }

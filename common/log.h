@@ -1,5 +1,5 @@
 /*
- * The log: lines with a level, as words followed by key=value fields.
+ * The log: lines with a level, as words followed by key=value fields, to standard error, syslog or a file.
  *
  * One event is one line and one write. Bytes that came from the wire or from a file name are escaped here, so no caller
  * can forget it.
@@ -7,19 +7,47 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
+/* Words and fields, for people; fields only, as logfmt has them; one JSON object. */
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_KV, LOG_FORMAT_JSON };
+
 struct log {
 	int fd;                /* -1: nowhere */
 	enum log_level level;  /* lines above it are dropped */
+	enum log_format format;
+	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
+	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
+	bool clock;            /* each line says when: nobody adds that later */
+	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
+	char file[NAME_MAX + 1];
 };
 
-/* Where it goes (the descriptor stays the caller's) and how much. */
+/* Where it goes (the descriptor stays the caller's) and how much. Text, with nothing before it. */
 void log_init(struct log *l, int fd, enum log_level level);
+
+/* The format, for which a time is added where nothing else does; call it after the place has been chosen. */
+void log_set_format(struct log *l, enum log_format format);
+
+/* If standard error leads to systemd's journal (JOURNAL_STREAM says so), tell it each line's level. */
+void log_journal(struct log *l);
+
+/* Log to syslog from now on, as daemon.LEVEL and with `tag`, which must stay. Returns 0 or -errno: there is none. */
+int log_syslog(struct log *l, const char *tag);
+
+/* Log to this file from now on, made if need be. Returns 0 or -errno; then nothing has changed. */
+int log_file(struct log *l, const char *path);
+
+/*
+ * Open the file again by its name, after it was renamed to rotate it; works after chroot. Nothing to do for other
+ * places. Returns 0 or -errno; then the old one is still in use.
+ */
+int log_reopen(struct log *l);
 
 /* One line: a sentence made by printf. */
 void log_line(const struct log *l, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -27,6 +55,7 @@ void log_line(const struct log *l, enum log_level level, const char *fmt, ...) _
 /* A line with fields: begin, any number of fields, end writes it. Kept on the stack. */
 struct log_event {
 	const struct log *log; /* NULL: the level is dropped, fields cost nothing */
+	enum log_level level;
 	size_t len;
 	char buf[2048];
 };

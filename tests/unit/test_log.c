@@ -4,11 +4,15 @@
  */
 #include "log.h"
 #include "unit.h"
+#include "unit_dir.h"
 #include "unit_must.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sink {
@@ -305,8 +309,208 @@ START_TEST(endless_values_leave_one_whole_line)
 }
 END_TEST
 
+START_TEST(fields_can_be_logfmt)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.format = LOG_FORMAT_KV;
+	log_begin(&e, &s.log, LOG_LEVEL_INFO, "failed read");
+	log_text(&e, "file", "a b");
+	log_fixed(&e, "rate", 98.76, 1, "MB/s");
+	log_end(&e);
+	ck_assert_str_eq(next_line(&s), "level=info event=\"failed read\" file=\"a b\" rate_MBps=98.8");
+	log_line(&s.log, LOG_LEVEL_WARNING, "no %s here", "\"way\"");
+	ck_assert_str_eq(next_line(&s), "level=warning message=\"no \\x22way\\x22 here\"");
+}
+END_TEST
+
+START_TEST(fields_can_be_json)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.format = LOG_FORMAT_JSON;
+	log_begin(&e, &s.log, LOG_LEVEL_INFO, "sent");
+	log_bytes(&e, "file", "a\"b\\c\x1b\xff\xc3\xbc", 9);
+	log_u64(&e, "bytes", 7);
+	log_fixed(&e, "rtt", 0.5, 3, "ms");
+	log_end(&e);
+	ck_assert_str_eq(next_line(&s), "{\"level\":\"info\",\"event\":\"sent\",\"file\":\"a\\\"b\\\\c\\u001b\\\\xff\xc3\xbc\","
+	    "\"bytes\":7,\"rtt_ms\":0.500}");
+	log_line(&s.log, LOG_LEVEL_ERROR, "it \"ends\"");
+	ck_assert_str_eq(next_line(&s), "{\"level\":\"error\",\"message\":\"it \\\"ends\\\"\"}");
+}
+END_TEST
+
+/* Whatever does not fit is left out as a whole: the line is an object to its end. */
+START_TEST(a_json_line_is_always_an_object)
+{
+	char big[1500];
+
+	memset(big, '\x1b', sizeof(big));
+	for (size_t len = 0; len < sizeof(big); len++) {
+		struct sink s;
+		struct log_event e;
+		const char *line;
+		size_t quotes = 0;
+
+		open_sink(&s, LOG_LEVEL_INFO);
+		s.log.format = LOG_FORMAT_JSON;
+		log_begin(&e, &s.log, LOG_LEVEL_INFO, "sent");
+		log_bytes(&e, "one", big, len);
+		log_bytes(&e, "two", big, len);
+		log_u64(&e, "end", UINT64_MAX);
+		log_end(&e);
+		line = next_line(&s);
+		MUST(line != NULL);
+		MUST(line[0] == '{' && line[strlen(line) - 1] == '}');
+		for (const char *c = line; *c; c++)
+			quotes += *c == '"';
+		MUST(quotes % 2 == 0);
+		close(s.in);
+		close(s.out);
+	}
+}
+END_TEST
+
+START_TEST(the_journal_is_told_the_level)
+{
+	struct sink s;
+	struct log_event e;
+
+	open_sink(&s, LOG_LEVEL_DEBUG);
+	s.log.journal = true;
+	log_line(&s.log, LOG_LEVEL_WARNING, "careful");
+	ck_assert_str_eq(next_line(&s), "<4>careful");
+	log_begin(&e, &s.log, LOG_LEVEL_DEBUG, "probed");
+	log_end(&e);
+	ck_assert_str_eq(next_line(&s), "<7>probed");
+}
+END_TEST
+
+/* The variable alone says nothing: whatever a service starts inherits it. */
+START_TEST(the_journal_is_known_by_its_stream)
+{
+	struct log log;
+	struct stat st;
+	char stream[64];
+
+	log_init(&log, STDERR_FILENO, LOG_LEVEL_INFO);
+	unsetenv("JOURNAL_STREAM");
+	log_journal(&log);
+	ck_assert(!log.journal);
+	MUST(fstat(STDERR_FILENO, &st) == 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_journal(&log);
+	ck_assert(log.journal);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino + 1);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_journal(&log);
+	ck_assert(!log.journal);
+}
+END_TEST
+
+START_TEST(syslog_gets_facility_level_and_tag_without_a_newline)
+{
+	struct sink s;
+	char want[64], got[256];
+	ssize_t n;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.tag = "in.tftpd";
+	log_line(&s.log, LOG_LEVEL_INFO, "hello");
+	n = recv(s.out, got, sizeof(got) - 1, MSG_DONTWAIT);
+	MUST(n > 0);
+	got[n] = '\0';
+	snprintf(want, sizeof(want), "<30>in.tftpd[%d]: hello", (int)getpid());
+	ck_assert_str_eq(got, want);
+}
+END_TEST
+
+static void read_text(int dir, const char *name, char *text, size_t cap)
+{
+	int fd = openat(dir, name, O_RDONLY);
+	ssize_t n = read(fd, text, cap - 1);
+
+	MUST(n >= 0);
+	text[n] = '\0';
+	close(fd);
+}
+
+/* What logrotate does: rename, then a signal. Each line says when. */
+START_TEST(a_file_is_reopened_by_its_name)
+{
+	int dir = unit_dir_open();
+	struct log log;
+	char path[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	ck_assert_int_eq(log_file(&log, "/tmp/"), -EISDIR);
+	ck_assert_int_eq(log_file(&log, "/nowhere/log"), -ENOENT);
+	ck_assert_int_eq(log.fd, -1);
+	ck_assert_int_eq(log_file(&log, path), 0);
+	log_line(&log, LOG_LEVEL_INFO, "first");
+	MUST(renameat(dir, "log", dir, "log.1") == 0);
+	log_line(&log, LOG_LEVEL_INFO, "second");
+	ck_assert_int_eq(log_reopen(&log), 0);
+	log_line(&log, LOG_LEVEL_INFO, "third");
+	read_text(dir, "log", text, sizeof(text));
+	ck_assert_uint_eq(strlen(text), strlen("2026-11-21T16:00:00.000Z third\n"));
+	ck_assert_ptr_nonnull(strstr(text, "Z third\n"));
+	read_text(dir, "log.1", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "Z first\n"));
+	ck_assert_ptr_nonnull(strstr(text, "Z second\n"));
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_reopened_stays_in_use)
+{
+	int dir = unit_dir_open();
+	struct log log;
+	char path[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	MUST(log_file(&log, path) == 0);
+	strcpy(log.file, "no/such");
+	ck_assert_int_eq(log_reopen(&log), -ENOENT);
+	log_line(&log, LOG_LEVEL_INFO, "still here");
+	read_text(dir, "log", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "still here"));
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(times_are_added_where_nobody_else_does)
+{
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	log_set_format(&s.log, LOG_FORMAT_JSON);
+	log_line(&s.log, LOG_LEVEL_INFO, "x");
+	ck_assert_ptr_nonnull(strstr(next_line(&s), "{\"time\":\"20"));
+	s.log.journal = true;
+	log_set_format(&s.log, LOG_FORMAT_JSON);
+	log_line(&s.log, LOG_LEVEL_INFO, "x");
+	ck_assert_ptr_null(strstr(next_line(&s), "time"));
+	s.log.journal = false;
+	log_set_format(&s.log, LOG_FORMAT_TEXT);
+	log_line(&s.log, LOG_LEVEL_INFO, "x");
+	ck_assert_str_eq(next_line(&s), "x");
+}
+END_TEST
+
 UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_are_escaped, valid_utf8_is_kept,
     invalid_utf8_is_escaped, eight_bit_controls_are_escaped, every_capacity_holds_a_prefix,
     lines_above_the_level_are_dropped, events_above_the_level_are_dropped, no_descriptor_is_nowhere,
     an_event_is_words_and_fields_in_one_write, values_are_quoted_where_they_must_be, bytes_may_hold_nuls,
-    a_line_cannot_be_forged_through_a_sentence, endless_values_leave_one_whole_line)
+    a_line_cannot_be_forged_through_a_sentence, endless_values_leave_one_whole_line, fields_can_be_logfmt,
+    fields_can_be_json, a_json_line_is_always_an_object, the_journal_is_told_the_level,
+    the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
+    a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use, times_are_added_where_nobody_else_does)
