@@ -96,6 +96,10 @@ $(OBJ)/tests/%.o: EXTRA_CFLAGS = -Itests/lib -Itftpd -Itftp
 $(UNIT): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o
 $(SIM): $(BUILD)/tests/%: $(OBJ)/tests/sim/%.o
 $(WIRE): $(BUILD)/tests/%: $(OBJ)/tests/e2e/%.o
+
+# Modules of the programs that unit tests link by themselves.
+$(BUILD)/tests/test_notify: $(OBJ)/tftpd/notify.o
+
 $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a $(CHECK_LIBS)

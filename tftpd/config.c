@@ -220,6 +220,7 @@ static const char *set_without(struct config *c, const char *value)
 {
 	static const struct { const char *name; unsigned bit; } paths[] = {
 		{"gso", UDP_NO_GSO}, {"gro", UDP_NO_GRO}, {"sendmmsg", UDP_NO_MMSG},
+		{"seccomp", CONFIG_NO_SECCOMP}, {"landlock", CONFIG_NO_LANDLOCK},
 	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -228,7 +229,26 @@ static const char *set_without(struct config *c, const char *value)
 			return NULL;
 		}
 	}
-	return "takes gso, gro or sendmmsg";
+	return "takes gso, gro, sendmmsg, seccomp or landlock";
+}
+
+static const char *set_log(struct config *c, const char *value)
+{
+	c->log = value;
+	return *value != '\0' ? NULL : "takes stderr, syslog or a file";
+}
+
+static const char *set_log_format(struct config *c, const char *value)
+{
+	static const char *const names[] = {[LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_KV] = "kv", [LOG_FORMAT_JSON] = "json"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			c->log_format = (enum log_format)i;
+			return NULL;
+		}
+	}
+	return "takes text, kv or json";
 }
 
 static const char *set_verbose(struct config *c, const char *value)
@@ -272,7 +292,9 @@ static const struct option_entry table[] = {
 	{"single-port", 0, NULL, "keep transfers on the listening port, for NAT and containers", set_single_port},
 	{"relaxed-peer", 0, NULL, "go along when a client's port changes during a transfer", set_relaxed_peer},
 	{"answer-broadcast", 0, NULL, "serve requests that were sent to a broadcast address", set_answer_broadcast},
-	{"without", 0, "FEATURE", "do not use gso, gro or sendmmsg; may be repeated", set_without},
+	{"without", 0, "FEATURE", "do not use gso, gro, sendmmsg, seccomp, landlock; may be repeated", set_without},
+	{"log", 0, "stderr|syslog|FILE", "where to log (default: stderr)", set_log},
+	{"log-format", 0, "text|kv|json", "lines for people, key=value, or JSON objects (default: text)", set_log_format},
 	{"verbose", 'v', NULL, "log more, for finding faults", set_verbose},
 	{"version", 'V', NULL, "print the version", set_version},
 	{"help", 'h', NULL, "print this", set_help},

@@ -15,6 +15,10 @@
 #define CONFIG_ADDRESSES 32
 #define CONFIG_PORT 69
 
+/* In `without`, beside the UDP_NO_* bits. */
+#define CONFIG_NO_SECCOMP 0x20000
+#define CONFIG_NO_LANDLOCK 0x40000
+
 struct config {
 	const char *directory;
 	const char *addresses[CONFIG_ADDRESSES]; /* as given, see addr_split(); none: every address of both families */
@@ -37,8 +41,10 @@ struct config {
 	bool relaxed_peer;        /* a client's port may change during a transfer */
 	bool answer_broadcast;    /* requests sent to a broadcast address are served */
 	uint16_t port_lo, port_hi; /* local ports of transfers; 0: any */
-	unsigned without;         /* UDP_NO_*: fast paths to leave out */
+	unsigned without;         /* UDP_NO_*, CONFIG_NO_*: fast paths and fences to leave out */
 	enum log_level level;
+	const char *log;          /* "stderr", "syslog" or a file; NULL: wherever it suits */
+	enum log_format log_format;
 	enum { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION } action;
 };
 

@@ -1,6 +1,7 @@
 /* tftpd: read the command line, listen, open the directory, say what is served, serve. */
 #include "config.h"
 #include "listen.h"
+#include "logs.h"
 #include "server.h"
 
 #include <dirent.h>
@@ -68,6 +69,15 @@ static void announce(const struct server *s, const char *self)
 	    addr_port(&l->addr), file);
 }
 
+static void ready(struct server *s)
+{
+	char what[256], listening[160];
+
+	snprintf(what, sizeof(what), "serving %.80s on %s", s->config->directory,
+	    listen_describe(s, listening, sizeof(listening)));
+	notify_ready(&s->notify, what, mono_now());
+}
+
 static int fail(int status, const char *sentence)
 {
 	fprintf(stderr, "tftpd: %s\n", sentence);
@@ -90,6 +100,7 @@ static int serve(struct server *s, const struct config *config, const char *self
 	if (s->root.no_openat2)
 		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: symbolic links are not followed");
 	announce(s, self);
+	ready(s);
 	err = server_run(s);
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
@@ -114,7 +125,9 @@ int main(int argc, char **argv)
 		printf("tftpd %s\n", VERSION);
 		return EX_OK;
 	}
-	log_init(&log, STDERR_FILENO, config.level);
+	status = logs_open(&log, &config, error);
+	if (status != 0)
+		return fail(status, error);
 	status = server_init(&server, &config, &log);
 	if (status != 0)
 		return fail(EX_OSERR, strerror(-status));

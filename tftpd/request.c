@@ -16,7 +16,8 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 	s->counters.refused++;
 	if (!limit_may_log(&s->limits, LIMIT_LINE_STRANGER, r->now))
 		return;
-	log_begin(&e, &s->log, LOG_LEVEL_INFO, r->write ? "refused write" : "refused read");
+	log_begin(&e, &s->log, code == ERROR_NOT_FOUND && !r->write ? logs_missed(&s->logs, &r->datagram->from, r->now) :
+	    LOG_LEVEL_INFO, r->write ? "refused write" : "refused read");
 	log_text(&e, "file", r->packet->name);
 	log_text(&e, "peer", addr_print(&r->datagram->from, peer));
 	log_u64(&e, "code", code);

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "listen.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -73,13 +74,14 @@ static void log_reason(struct log_event *e, const struct transfer_result *r)
 	}
 }
 
-static void log_verdict(const struct job *j, const struct transfer_result *r)
+static void log_verdict(const struct job *j, const struct transfer_result *r, mono_t now)
 {
+	struct server *s = j->server;
 	double seconds = (double)(r->ended - r->started) / MONO_SEC;
 	char peer[ADDR_TEXT];
 	struct log_event e;
 
-	log_begin(&e, &j->server->log, LOG_LEVEL_INFO, words(j, r));
+	log_begin(&e, &s->log, r->outcome == TRANSFER_PROBED ? logs_probed(&s->logs, now) : LOG_LEVEL_INFO, words(j, r));
 	log_text(&e, "file", j->name);
 	log_text(&e, "peer", addr_print(&j->session.peer, peer));
 	log_u64(&e, "bytes", r->bytes);
@@ -125,7 +127,7 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 	count_verdict(j->server, j, r);
 	if (limit_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMIT_LINE_CLIENT : LIMIT_LINE_STRANGER,
 	    now))
-		log_verdict(j, r);
+		log_verdict(j, r, now);
 }
 
 static void job_over(struct session *session, mono_t now)
@@ -133,11 +135,11 @@ static void job_over(struct session *session, mono_t now)
 	struct job *j = job_of(session);
 	struct server *s = j->server;
 
-	(void)now;
 	session_detach(session);
 	if (session->endpoint == &j->endpoint)
 		endpoint_close(&j->endpoint);
 	job_drop(j);
+	notify_running(&s->notify, s->njobs, now);
 	if (s->stopping && s->njobs == 0)
 		loop_stop(&s->loop);
 }
@@ -267,6 +269,7 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 		return err;
 	}
 	link_job(s, j);
+	notify_running(&s->notify, s->njobs, now);
 	session_pump(session, now);
 	return 0;
 }
@@ -391,10 +394,23 @@ static void end_finished(struct server *s, mono_t now)
 	}
 }
 
-static void on_signal(struct loop *l, int signo, mono_t now)
+/* Read again what is in files. What is wrong with them is said; the service goes on as before. */
+static void reload(struct server *s, mono_t now)
 {
-	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
+	int err;
 
+	notify_reloading(&s->notify, now);
+	err = log_reopen(&s->log);
+	if (err != 0)
+		log_line(&s->log, LOG_LEVEL_ERROR, "cannot open the log file anew: %s; the old one stays in use", strerror(-err));
+	log_line(&s->log, LOG_LEVEL_NOTICE, "reloaded");
+	notify_ready(&s->notify, s->notify.what, now);
+}
+
+static void stop(struct server *s, int signo, mono_t now)
+{
+	notify_stopping(&s->notify);
+	logs_sum_up(&s->logs);
 	end_finished(s, now);
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
 	/* With --single-port the running transfers still need it; request_arrived takes no more. */
@@ -407,12 +423,24 @@ static void on_signal(struct loop *l, int signo, mono_t now)
 		return;
 	}
 	s->stopping = true;
-	loop_timer_set(l, &s->stop_timer, now + STOP_GRACE);
+	loop_timer_set(&s->loop, &s->stop_timer, now + STOP_GRACE);
+}
+
+static void on_signal(struct loop *l, int signo, mono_t now)
+{
+	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
+
+	if (signo == SIGHUP)
+		reload(s, now);
+	else if (signo == SIGUSR1)
+		stats_log(s, now);
+	else
+		stop(s, signo, now);
 }
 
 int server_init(struct server *s, const struct config *config, const struct log *log)
 {
-	static const int signals[] = {SIGINT, SIGTERM};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 	uint64_t seed;
 	int err;
 
@@ -431,6 +459,11 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		return -EIO;
 	loop_init(&s->loop);
 	loop_timer_init(&s->stop_timer, stop_now);
+	logs_init(&s->logs, &s->loop, &s->log);
+	s->started = mono_now();
+	err = notify_init(&s->notify, &s->loop);
+	if (err != 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "cannot tell the service manager (NOTIFY_SOCKET): %s", strerror(-err));
 	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
 	if (err != 0)
 		return err;
@@ -444,6 +477,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 void server_free(struct server *s)
 {
 	listen_close(s);
+	notify_free(&s->notify);
 	if (s->root.fd >= 0)
 		close(s->root.fd);
 	for (size_t i = 0; i < 2; i++)

@@ -9,7 +9,9 @@
 #include "endpoint.h"
 #include "limit.h"
 #include "log.h"
+#include "logs.h"
 #include "loop.h"
+#include "notify.h"
 #include "path.h"
 #include "store_file.h"
 
@@ -38,6 +40,9 @@ struct server {
 	struct exchange exchange;
 	const struct config *config;
 	struct log log;
+	struct logs logs;
+	struct notify notify;
+	mono_t started;
 	struct path_root root;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;

@@ -1,0 +1,97 @@
+/* Opening the log, and summing up what network boots do by the dozen. */
+#include "logs.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	int err = 0;
+
+	log_init(l, STDERR_FILENO, c->level);
+	if (c->log == NULL || strcmp(c->log, "stderr") == 0)
+		log_journal(l);
+	else if (strcmp(c->log, "syslog") == 0)
+		err = log_syslog(l, "tftpd");
+	else
+		err = log_file(l, c->log);
+	log_set_format(l, c->log_format);
+	if (err == 0)
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "cannot log to \"%.160s\": %s", c->log, strerror(-err));
+	return EX_CANTCREAT;
+}
+
+void logs_sum_up(struct logs *g)
+{
+	struct log_event e;
+
+	if (g->misses == 0 && g->probes == 0)
+		return;
+	log_begin(&e, g->log, LOG_LEVEL_INFO, "not logged");
+	log_u64(&e, "misses", g->misses);
+	log_u64(&e, "probes", g->probes);
+	log_text(&e, "reason", "clients asked for more files that do not exist, or only for a size; --verbose shows each");
+	log_end(&e);
+	g->misses = g->probes = 0;
+}
+
+static void period_over(struct loop_timer *t, mono_t now)
+{
+	struct logs *g = (struct logs *)((char *)t - offsetof(struct logs, period));
+
+	(void)now;
+	logs_sum_up(g);
+	memset(g->clients, 0, sizeof(g->clients));
+}
+
+void logs_init(struct logs *g, struct loop *loop, const struct log *log)
+{
+	memset(g, 0, sizeof(*g));
+	g->loop = loop;
+	g->log = log;
+	loop_timer_init(&g->period, period_over);
+}
+
+/* With -v everything has a line, and nothing needs summing up. */
+static enum log_level left_out(struct logs *g, uint64_t *count)
+{
+	if (g->log->level < LOG_LEVEL_DEBUG)
+		++*count;
+	return LOG_LEVEL_DEBUG;
+}
+
+static void begin_period(struct logs *g, mono_t now)
+{
+	if (g->period.index == LOOP_UNSET)
+		loop_timer_set(g->loop, &g->period, now + LOGS_PERIOD);
+}
+
+enum log_level logs_missed(struct logs *g, const struct addr *peer, mono_t now)
+{
+	struct addr host = *peer;
+	size_t at;
+
+	addr_set_port(&host, 0);
+	at = addr_hash(&host, 0) % LOGS_CLIENTS;
+	begin_period(g, now);
+	if (!addr_same_host(&g->clients[at].host, &host)) {
+		g->clients[at].host = host;
+		g->clients[at].misses = 0;
+	}
+	if (g->clients[at].misses < LOGS_MISSES) {
+		g->clients[at].misses++;
+		return LOG_LEVEL_INFO;
+	}
+	return left_out(g, &g->misses);
+}
+
+enum log_level logs_probed(struct logs *g, mono_t now)
+{
+	begin_period(g, now);
+	return left_out(g, &g->probes);
+}

@@ -1,0 +1,45 @@
+/*
+ * Where the log goes, and what is not worth a line of its own: files that are asked for in vain, one name after the
+ * other, as every network boot does, and requests that only want to know a size.
+ */
+#ifndef LOGS_H
+#define LOGS_H
+
+#include "addr.h"
+#include "config.h"
+#include "log.h"
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Open the log that the configuration names. Returns 0, or a sysexits.h status with a sentence in `error`; then the log
+ * is standard error.
+ */
+int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX]);
+
+#define LOGS_CLIENTS 256
+#define LOGS_MISSES 3                  /* lines for one client's misses in a period */
+#define LOGS_PERIOD (60 * MONO_SEC)
+
+struct logs {
+	struct loop *loop;
+	const struct log *log;
+	struct loop_timer period;          /* runs while there is something to sum up */
+	uint64_t misses, probes;           /* that had no line */
+	struct { struct addr host; unsigned misses; } clients[LOGS_CLIENTS];
+};
+
+void logs_init(struct logs *g, struct loop *loop, const struct log *log);
+
+/* The level for a line about a file that this client asked for and that is not there. */
+enum log_level logs_missed(struct logs *g, const struct addr *peer, mono_t now);
+
+/* The level for a line about a size probe. */
+enum log_level logs_probed(struct logs *g, mono_t now);
+
+/* Say now what has been gathered. */
+void logs_sum_up(struct logs *g);
+
+#endif
