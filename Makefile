@@ -3,23 +3,25 @@
 # make check      install what the tests need, then lint, unit, simulator and end-to-end tests
 # make bench      beside other servers and clients; ARGS= selects (see tests/bench)
 #
-# SAN=address,undefined builds everything apart, under build/san/. CC=, CFLAGS=, LDFLAGS= as usual; a changed flag
-# rebuilds what it touches.
+# SAN=address,undefined builds everything apart, under build/san/. DEBUG=1, under build/debug/, has a server that names
+# the system call which its sandbox does not let pass. CC=, CFLAGS=, LDFLAGS= as usual; a changed flag rebuilds what it
+# touches.
 
 SAN ?=
+DEBUG ?=
 DIR ?= .
 PORT ?= 6969
 ARGS ?=
 
-BUILD := build$(if $(SAN),/san)
+BUILD := build$(if $(SAN),/san)$(if $(DEBUG),/debug)
 OBJ := $(BUILD)/obj
 
 CFLAGS ?= -O2 -g
 CSTD := -std=gnu11 -D_GNU_SOURCE -Icommon
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion
 HARDEN := $(if $(SAN),,-fstack-protector-strong -D_FORTIFY_SOURCE=2) -fPIE
-SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-ALL_CFLAGS := $(CSTD) $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -DSANDBOX_OFF)
+ALL_CFLAGS := $(CSTD) $(WARN) $(HARDEN) $(SANFLAGS) $(if $(DEBUG),-DSANDBOX_NAMES -I$(OBJ)) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
 comma := ,
@@ -53,6 +55,14 @@ $(BUILD)/tftp: $(TFTP) $(BUILD)/libcommon.a
 $(OBJ)/%.o: %.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -MMD -MP -c -o $@ $<
+
+ifdef DEBUG
+$(OBJ)/tftpd/sandbox.o: $(OBJ)/sandbox_names.h
+endif
+$(OBJ)/sandbox_names.h:
+	@mkdir -p $(@D)
+	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+	    awk '$$2 ~ /^SYS_[a-z]/ { printf "{%s, \"%s\"},\n", $$2, substr($$2, 5) }' >$@
 
 run: $(BUILD)/tftpd
 	$(BUILD)/tftpd --port $(PORT) $(DIR)
@@ -99,6 +109,7 @@ $(WIRE): $(BUILD)/tests/%: $(OBJ)/tests/e2e/%.o
 
 # Modules of the programs that unit tests link by themselves.
 $(BUILD)/tests/test_notify: $(OBJ)/tftpd/notify.o
+$(BUILD)/tests/test_sandbox: $(OBJ)/tftpd/sandbox.o
 
 $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

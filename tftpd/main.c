@@ -2,6 +2,7 @@
 #include "config.h"
 #include "listen.h"
 #include "logs.h"
+#include "sandbox.h"
 #include "server.h"
 
 #include <dirent.h>
@@ -69,6 +70,33 @@ static void announce(const struct server *s, const char *self)
 	    addr_port(&l->addr), file);
 }
 
+/* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
+static int confine(struct server *s, char error[CONFIG_ERROR_MAX])
+{
+	const struct config *c = s->config;
+	struct sandbox b = {
+		.without = (c->without & CONFIG_NO_SECCOMP ? SANDBOX_NO_SECCOMP : 0) |
+		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0),
+	};
+	struct sandbox_result r;
+	int err;
+
+	sandbox_allow(&b, s->root.fd, c->create ? SANDBOX_WRITE : SANDBOX_READ);
+	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
+	err = sandbox_enter(&b, &r);
+	if (err != 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot give up privileges (no_new_privs): %s", strerror(-err));
+		return EX_OSERR;
+	}
+	if (r.landlock != 0)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "no Landlock here: %s; Unix permissions guard other files", strerror(-r.landlock));
+	if (r.seccomp != 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "no seccomp filter here: %s", strerror(-r.seccomp));
+	if (r.capabilities != 0 && r.capabilities != -EPERM)
+		log_line(&s->log, LOG_LEVEL_WARNING, "cannot give up capabilities: %s", strerror(-r.capabilities));
+	return EX_OK;
+}
+
 static void ready(struct server *s)
 {
 	char what[256], listening[160];
@@ -100,6 +128,9 @@ static int serve(struct server *s, const struct config *config, const char *self
 	if (s->root.no_openat2)
 		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: symbolic links are not followed");
 	announce(s, self);
+	err = confine(s, error);
+	if (err != EX_OK)
+		return fail(err, error);
 	ready(s);
 	err = server_run(s);
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
