@@ -1,6 +1,8 @@
 # make            build/tftpd and build/tftp
 # make run        serve DIR (default: this directory) on PORT (default 6969), read-only, in the foreground
 # make check      install what the tests need, then lint, unit, simulator and end-to-end tests
+# make install    below PREFIX (/usr/local), with units for systemd; DESTDIR= for a package; make uninstall takes it away
+# make deb        a Debian package, in build/
 # make bench      beside other servers and clients; ARGS= selects (see tests/bench)
 #
 # SAN=address,undefined builds everything apart, under build/san/. DEBUG=1, under build/debug/, has a server that names
@@ -12,6 +14,19 @@ DEBUG ?=
 DIR ?= .
 PORT ?= 6969
 ARGS ?=
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/tftp-suite
+# systemd looks below /usr and /usr/local; for any other prefix its units belong to /etc.
+UNITROOT := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
+UNITDIR ?= $(UNITROOT)/systemd/system
+SYSUSERSDIR ?= $(UNITROOT)/sysusers.d
+TMPFILESDIR ?= $(UNITROOT)/tmpfiles.d
+ENVFILE ?= /etc/default/tftpd
 
 BUILD := build$(if $(SAN),/san)$(if $(DEBUG),/debug)
 OBJ := $(BUILD)/obj
@@ -30,7 +45,7 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built
+.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built install uninstall deb
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -151,6 +166,68 @@ fuzz:
 	@tests/fuzz/run.sh build/fuzz $(T) $(ARGS)
 
 fuzz-built: $(FUZZ)
+
+# ---- installation ------------------------------------------------------------------------------------------------
+
+SHARE := $(BUILD)/share
+FILLED := $(SHARE)/tftpd.service $(SHARE)/tftpd-hpa.conf
+COMPLETIONS := $(foreach p,tftpd tftp,$(SHARE)/$(p).bash $(SHARE)/$(p).zsh $(SHARE)/$(p).fish)
+
+$(SHARE)/tftpd.service: tftpd/tftpd.service.in
+$(SHARE)/tftpd-hpa.conf: packaging/tftpd-hpa.conf.in
+# The paths may be others than last time.
+.PHONY: $(FILLED)
+$(FILLED):
+	@mkdir -p $(@D)
+	@sed 's|@SBINDIR@|$(SBINDIR)|g; s|@ENVFILE@|$(ENVFILE)|g' $< >$@
+
+NAMES_tftpd := tftpd in.tftpd
+NAMES_tftp := tftp
+complete = $(BUILD)/$* --help | awk -v shell=$(1) -v program=$* -v names="$(NAMES_$*)" -f packaging/completions.awk >$@
+$(SHARE)/%.bash: $(BUILD)/% packaging/completions.awk
+	@mkdir -p $(@D)
+	@$(call complete,bash)
+$(SHARE)/%.zsh: $(BUILD)/% packaging/completions.awk
+	@mkdir -p $(@D)
+	@$(call complete,zsh)
+$(SHARE)/%.fish: $(BUILD)/% packaging/completions.awk
+	@mkdir -p $(@D)
+	@$(call complete,fish)
+
+# What is installed: mode, file here (or =TARGET of a link), place there. install and uninstall walk the same list.
+define MANIFEST
+755 $(BUILD)/tftpd $(SBINDIR)/tftpd
+755 $(BUILD)/tftp $(BINDIR)/tftp
+link tftpd $(SBINDIR)/in.tftpd
+644 man/tftp.1 $(MANDIR)/man1/tftp.1
+644 man/tftpd.8 $(MANDIR)/man8/tftpd.8
+link tftpd.8 $(MANDIR)/man8/in.tftpd.8
+644 $(SHARE)/tftpd.service $(UNITDIR)/tftpd.service
+644 tftpd/tftpd.socket $(UNITDIR)/tftpd.socket
+644 packaging/tftpd.sysusers $(SYSUSERSDIR)/tftpd.conf
+644 packaging/tftpd.tmpfiles $(TMPFILESDIR)/tftpd.conf
+config packaging/tftpd.default $(ENVFILE)
+644 $(SHARE)/tftpd-hpa.conf $(DOCDIR)/tftpd-hpa.conf
+644 README.md $(DOCDIR)/README.md
+644 $(SHARE)/tftpd.bash $(DATADIR)/bash-completion/completions/tftpd
+link tftpd $(DATADIR)/bash-completion/completions/in.tftpd
+644 $(SHARE)/tftp.bash $(DATADIR)/bash-completion/completions/tftp
+644 $(SHARE)/tftpd.zsh $(DATADIR)/zsh/site-functions/_tftpd
+644 $(SHARE)/tftp.zsh $(DATADIR)/zsh/site-functions/_tftp
+644 $(SHARE)/tftpd.fish $(DATADIR)/fish/vendor_completions.d/tftpd.fish
+link tftpd.fish $(DATADIR)/fish/vendor_completions.d/in.tftpd.fish
+644 $(SHARE)/tftp.fish $(DATADIR)/fish/vendor_completions.d/tftp.fish
+endef
+export MANIFEST
+
+install: all $(FILLED) $(COMPLETIONS)
+	@DESTDIR='$(DESTDIR)' packaging/install.sh install
+
+uninstall:
+	@DESTDIR='$(DESTDIR)' packaging/install.sh uninstall
+
+deb: all
+	@packaging/deb.sh $(BUILD)
 
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BENCH): $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(BUILD)/libcommon.a

@@ -219,6 +219,9 @@ bool transfer_over(const struct transfer *t);
 /* The sender waits for its store (STORE_AGAIN): call transfer_wake when there is something to read. */
 bool transfer_blocked(const struct transfer *t);
 
+/* The bytes of the file so far: acknowledged (sender) or received in order (receiver). */
+uint64_t transfer_bytes(const struct transfer *t);
+
 /* The smoothed round trip so far, 0 if none was measured. */
 mono_t transfer_rtt(const struct transfer *t);
 

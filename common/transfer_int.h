@@ -23,7 +23,6 @@ void transfer_start_timing(struct transfer *t, uint64_t block, mono_t now);
 void transfer_end(struct transfer *t, enum transfer_outcome outcome, uint16_t code, const char *text, mono_t now);
 void transfer_fail(struct transfer *t, uint16_t code, const char *text, mono_t now);
 void transfer_fail_store(struct transfer *t, int err, mono_t now);
-uint64_t transfer_bytes(const struct transfer *t);
 
 /* transfer_send.c */
 void send_start(struct transfer *t, mono_t now);

@@ -27,7 +27,7 @@ static void log_job(const struct log *log, const struct job *j, mono_t now)
 	log_text(&e, "file", j->name);
 	log_text(&e, "peer", addr_print(&j->session.peer, peer));
 	log_text(&e, "state", state_name(t->state));
-	log_u64(&e, "bytes", t->result.bytes);
+	log_u64(&e, "bytes", transfer_bytes(t));
 	log_fixed(&e, "seconds", seconds, 3, "");
 	if (transfer_rtt(t) > 0)
 		log_fixed(&e, "rtt", (double)transfer_rtt(t) / MONO_MS, 3, "ms");

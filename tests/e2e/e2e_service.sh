@@ -1,0 +1,164 @@
+#!/bin/sh
+# The server as a service: what the manager hears and when, reloading, a status, stopping, and the log in each place and
+# format. systemd itself is in long_systemd.sh; here its side is played by a few lines of Perl.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+mkdir "$tmp/root" "$tmp/here" "$tmp/logs"
+bytes 2000000 "$tmp/root/file"
+echo hello >"$tmp/root/small"
+
+# ---- a manager ------------------------------------------------------------------------------------------------------
+
+# Writes each message that arrives at the socket $1 to the file $2, a line each, newlines as spaces.
+cat >"$tmp/manager" <<'END'
+use IO::Socket::UNIX; use Socket;
+my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $ARGV[0]) or die;
+open(my $f, ">>", $ARGV[1]) or die; $f->autoflush(1);
+while (defined $s->recv(my $m, 4096)) { $m =~ s/\n/ /g; print $f "$m\n"; }
+END
+perl "$tmp/manager" "$tmp/notify" "$tmp/heard" &
+pids="$pids $!"
+eventually test -S "$tmp/notify"
+chmod 666 "$tmp/notify"
+free_port
+start service env NOTIFY_SOCKET="$tmp/notify" WATCHDOG_USEC=1000000 "$tftpd" --address "127.0.0.1:$port" "$tmp/root"
+log=$tmp/service.log
+server=$pid
+url=tftp://127.0.0.1:$port
+heard() { grep -qF "$1" "$tmp/heard" 2>/dev/null; }
+check "the manager hears that it is ready" eventually heard "READY=1"
+check "and what is served where" heard "STATUS=serving $tmp/root on 127.0.0.1:$port, 0 transfers"
+check "a ready server answers" "$tftp" get "$url/small" "$tmp/here/back"
+check "the manager hears that it lives" eventually heard "WATCHDOG=1"
+kill -HUP $server
+check "the manager hears of a reload" eventually heard "RELOADING=1"
+check "with the time that it wants" grep -qE 'RELOADING=1 MONOTONIC_USEC=[0-9]+' "$tmp/heard"
+twice() { [ "$(grep -c READY=1 "$tmp/heard")" = 2 ]; }
+check "and of its end" eventually twice
+
+# ---- a slow transfer: status, stop ----------------------------------------------------------------------------------
+
+# A client by hand, which asks, acknowledges one block and then waits: $1 port, $2 file, $3 seconds.
+cat >"$tmp/slow" <<'END'
+use IO::Socket::INET;
+my ($port, $file, $wait) = @ARGV;
+my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1") or die;
+my $to = sockaddr_in($port, inet_aton("127.0.0.1"));
+$s->send("\0\1$file\0octet\0", 0, $to);
+my $from = $s->recv(my $data, 1000);
+for my $block (1 .. 3) { $s->send(pack("nn", 4, $block), 0, $from); $s->recv($data, 1000); }
+select(undef, undef, undef, $wait);
+END
+perl "$tmp/slow" "$port" file 30 &
+slow=$!
+pids="$pids $slow"
+check "the manager hears how many transfers run" eventually heard ", 1 transfer"
+kill -USR1 $server
+counted() { grep -q '^status ' "$log"; }
+check "SIGUSR1 logs the counters" eventually counted
+check "and a line for the running transfer" grep -q '^running read file=file peer=127.0.0.1:[0-9]* state=sending bytes=1536 ' "$log"
+check "with what has been sent" grep -q '^status up=[0-9]*s running=1 sent=1 received=0 bytes-sent=6 ' "$log"
+before=$(date +%s)
+kill -TERM $server
+check "the manager hears that it stops" eventually heard "STOPPING=1"
+wait $server
+status=$?
+took=$(($(date +%s) - before))
+check "it ends well (status $status)" test $status = 0
+check "running transfers are given a few seconds, and no more ($took)" test $took -ge 2 -a $took -le 5
+kill $slow 2>/dev/null
+
+# ---- the log --------------------------------------------------------------------------------------------------------
+
+# logs NAME COMMAND...: a server that has served "small", refused "no" once, and been stopped.
+logs() {
+	what=$1
+	shift
+	free_port
+	start "$what" "$@" --address "127.0.0.1:$port" "$tmp/root"
+	"$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+	"$tftp" get "tftp://127.0.0.1:$port/no \"thing\"" "$tmp/here/back" 2>/dev/null
+	served() { grep -q "thing" "${file:-$tmp/$what.log}"; }
+	eventually served || not_ok "$what: nothing was logged"
+	stop "$pid"
+}
+
+file=$tmp/logs/text
+logs text "$tftpd" --log "$file"
+check "each line of a file says when" sh -c "! grep -qvE '^20[0-9-]*T[0-9:.]*Z ' '$file'"
+check "nothing goes to standard error then" test ! -s "$tmp/text.log"
+check "others cannot read the log" test "$(stat -c %a "$file")" = 640
+check "a transfer is one line" test "$(grep -c ' sent file=small peer=127.0.0.1:' "$file")" = 1
+check "a refusal has its reason" grep -q ' refused read .* code=1 reason="file not found"' "$file"
+
+file=$tmp/logs/kv
+logs kv "$tftpd" --log "$file" --log-format kv
+check "a line can be fields only" grep -q '^time=20[^ ]*Z level=info event=sent file=small .*rate_MBps=' "$file"
+
+file=$tmp/logs/json
+logs json "$tftpd" --log "$file" --log-format json
+perl -MJSON::PP -ne '
+	my $o = JSON::PP->new->decode($_);
+	$sent++ if ($o->{event} // "") eq "sent" && $o->{file} eq "small" && $o->{bytes} == 6 && $o->{time} && $o->{level} eq "info";
+	$refused++ if ($o->{event} // "") eq "refused read" && $o->{file} eq "no \"thing\"" && $o->{code} == 1;
+	END { exit(!($sent == 1 && $refused == 1)) }' "$file"
+check "a line can be JSON" test $? = 0
+file=
+
+# The journal: standard error is a stream that the variable names.
+mkfifo "$tmp/journal"
+cat "$tmp/journal" >"$tmp/journal.text" &
+pids="$pids $!"
+free_port
+# shellcheck disable=SC2016 # expanded by the inner shell
+JOURNAL_STREAM=$(stat -c %d:%i "$tmp/journal") sh -c 'exec "$0" --verbose --address "127.0.0.1:$1" "$2" 2>"$3"' \
+    "$tftpd" "$port" "$tmp/root" "$tmp/journal" &
+pid=$!
+pids="$pids $pid"
+eventually taken "$port"
+"$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+stop $pid
+check "the journal is told the level" grep -q '^<5>serving ' "$tmp/journal.text"
+check "of each line" grep -q '^<6>sent file=small ' "$tmp/journal.text"
+check "and there is no line without" sh -c "! grep -qv '^<[3-7]>' '$tmp/journal.text'"
+
+# ---- misses ---------------------------------------------------------------------------------------------------------
+
+start_tftpd misses "$tmp/root"
+for name in 1 2 3 4 5 6 7 8 9; do
+	"$tftp" get "tftp://127.0.0.1:$port/pxelinux.cfg/$name" "$tmp/here/back" 2>/dev/null
+done
+stop "$pid"
+check "three misses of a client have lines" test "$(log_lines 'file=pxelinux.cfg/')" = 3
+check "the others are summed up" grep -q '^not logged misses=6 probes=0 ' "$log"
+
+# ---- what is wrong --------------------------------------------------------------------------------------------------
+
+says() { # NAME STATUS WORDS OPTIONS...
+	what=$1 wanted=$2 words=$3
+	shift 3
+	timeout 10 "$tftpd" --address "127.0.0.1:$port" "$@" "$tmp/root" >"$tmp/err" 2>&1
+	check "$what is exit status $wanted" test $? = "$wanted"
+	check "$what is said in words ($(head -n 1 "$tmp/err"))" grep -qF -- "$words" "$tmp/err"
+}
+says "a log that cannot be made" 73 "\"/nowhere/log\": No such file" --log /nowhere/log
+says "a log that is a directory" 73 "\"$tmp/\"" --log "$tmp/"
+says "an unknown format" 64 "--log-format \"xml\"" --log-format xml
+says "an empty place" 64 "--log" --log ""
+[ -e /dev/log ] || says "syslog where there is none" 73 "\"syslog\"" --log syslog
+
+# A log that cannot be opened again stays as it is, and says so.
+mkdir "$tmp/logs/sub"
+log=$tmp/logs/sub/log
+free_port
+start stuck "$tftpd" --address "127.0.0.1:$port" --log "$log" "$tmp/root"
+mv "$tmp/logs/sub" "$tmp/logs/moved"
+rm "$tmp/logs/moved/log.1" 2>/dev/null
+mv "$tmp/logs/moved/log" "$tmp/logs/moved/old"
+mkdir "$tmp/logs/moved/log"
+kill -HUP "$pid"
+stuck() { grep -q 'cannot open the log file anew' "$tmp/logs/moved/old"; }
+check "a log that cannot be opened again stays in use" eventually stuck
+check "and the server with it" "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+stop "$pid"
+exit $failed
