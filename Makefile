@@ -3,6 +3,7 @@
 # make check      install what the tests need, then lint, unit, simulator and end-to-end tests
 # make install    below PREFIX (/usr/local), with units for systemd; DESTDIR= for a package; make uninstall takes it away
 # make deb        a Debian package, in build/
+# make check-long as check, and then a whole system with systemd, from install to uninstall
 # make bench      beside other servers and clients; ARGS= selects (see tests/bench)
 #
 # SAN=address,undefined builds everything apart, under build/san/. DEBUG=1, under build/debug/, has a server that names
@@ -45,7 +46,7 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built install uninstall deb
+.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built install uninstall deb check-long
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -142,6 +143,11 @@ $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fu
 check: setup
 	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ) $(FAULTLIB)
 	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
+
+LONG := $(wildcard tests/e2e/long_*.sh)
+check-long: setup
+	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ) $(FAULTLIB)
+	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E) $(LONG)
 
 setup:
 	@tests/setup.sh
