@@ -37,7 +37,7 @@ CSTD := -std=gnu11 -D_GNU_SOURCE -Icommon
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion
 HARDEN := $(if $(SAN),,-fstack-protector-strong -D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -DSANDBOX_OFF)
-ALL_CFLAGS := $(CSTD) $(WARN) $(HARDEN) $(SANFLAGS) $(if $(DEBUG),-DSANDBOX_NAMES -I$(OBJ)) $(CFLAGS)
+ALL_CFLAGS := $(CSTD) $(WARN) $(HARDEN) $(SANFLAGS) $(if $(DEBUG),-DSANDBOX_NAMES='"sandbox_names.h"' -I$(OBJ)) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 
 comma := ,

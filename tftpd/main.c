@@ -76,7 +76,9 @@ static int confine(struct server *s, char error[CONFIG_ERROR_MAX])
 	const struct config *c = s->config;
 	struct sandbox b = {
 		.without = (c->without & CONFIG_NO_SECCOMP ? SANDBOX_NO_SECCOMP : 0) |
-		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0),
+		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0) |
+		    /* Ports below 1024 may still have to be opened, see listen.c. */
+		    (s->listen_missing != 0 || (c->port_lo != 0 && c->port_lo < 1024) ? SANDBOX_KEEP_PORTS : 0),
 	};
 	struct sandbox_result r;
 	int err;
