@@ -75,6 +75,7 @@ $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
+$(BUILD)/tests/test_remap: $(OBJ)/tftpd/remap.o
 
 $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))
