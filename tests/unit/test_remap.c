@@ -203,9 +203,11 @@ END_TEST
 
 START_TEST(what_is_seen_in_the_field_works)
 {
-	static const char rules[] = "rg \\\\ /\nri ^[a-z]: # drive\nr ^/?boot/bcd /Boot/BCD\na \\.pvt$\nr ^[^/] /tftpboot/\\0\n";
+	static const char rules[] =
+	    "rg \\\\ /\nri ^[a-z]: # drive\nr ^/?boot/bcd /Boot/BCD\na \\.pvt$\nr ^[^/] /tftpboot/\\0\n";
 
-	ROWS({rules, "\\Boot\\BCD", "/Boot/BCD"}, {rules, "C:\\boot\\bcd", "/Boot/BCD"}, {rules, "pxelinux.0", "/tftpboot/pxelinux.0"},
+	ROWS({rules, "\\Boot\\BCD", "/Boot/BCD"}, {rules, "C:\\boot\\bcd", "/Boot/BCD"},
+	    {rules, "pxelinux.0", "/tftpboot/pxelinux.0"},
 	    {rules, "a\\b.pvt", "", REMAP_REFUSED});
 }
 END_TEST
@@ -277,7 +279,8 @@ START_TEST(each_step_is_told)
 }
 END_TEST
 
-UNIT_MAIN("remap", no_rules_leave_the_name, r_replaces_the_match_and_keeps_the_rest, g_repeats_from_the_start_and_gg_goes_on,
+UNIT_MAIN("remap", no_rules_leave_the_name, r_replaces_the_match_and_keeps_the_rest,
+    g_repeats_from_the_start_and_gg_goes_on,
     a_rule_that_never_ends_is_stopped, the_number_of_steps_can_be_set, exactly_4096_rules_may_be_tried, i_ignores_case,
     e_ends_after_a_match, E_ends_only_where_the_result_can_be_transferred, s_starts_over, a_refuses_with_its_message,
     j_jumps_to_a_label, G_and_P_choose_the_direction, digits_choose_the_family, escapes_of_the_replacement,
