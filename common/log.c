@@ -1,15 +1,37 @@
 /* One line, one write. */
 #include "log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
 	l->fd = fd;
 	l->level = level;
+	l->tag = NULL;
+}
+
+int log_syslog(struct log *l, const char *tag)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	l->fd = fd;
+	l->tag = tag;
+	return 0;
 }
 
 /* Length of the valid UTF-8 sequence at s (2 to 4 bytes), or 0. Overlong forms and surrogates are not valid. */
@@ -56,11 +78,22 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 	return buf;
 }
 
-/* The log is told what cannot be logged by nobody: a failed write is not an event. */
-static void put(const struct log *l, const char *line, size_t len)
-{
-	ssize_t n = write(l->fd, line, len);
+#define FACILITY_DAEMON (3 << 3)
 
+/* `line` ends in a newline. A failed write is not an event: there is nowhere to report it. */
+static void put(const struct log *l, enum log_level level, const char *line, size_t len)
+{
+	char head[64];
+	struct iovec iov[2] = {{.iov_base = head}, {.iov_base = (void *)line, .iov_len = len - 1}};
+	ssize_t n;
+
+	if (l->tag == NULL) {
+		n = write(l->fd, line, len);
+	} else {
+		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%.32s[%d]: ", FACILITY_DAEMON | (int)level, l->tag,
+		    (int)getpid());
+		n = writev(l->fd, iov, 2);
+	}
 	(void)n;
 }
 
@@ -84,7 +117,7 @@ void log_line(const struct log *l, enum log_level level, const char *fmt, ...)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[n++] = '\n';
-	put(l, line, (size_t)n);
+	put(l, level, line, (size_t)n);
 }
 
 static void append(struct log_event *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -105,6 +138,7 @@ static void append(struct log_event *e, const char *fmt, ...)
 void log_begin(struct log_event *e, const struct log *l, enum log_level level, const char *what)
 {
 	e->log = l->fd < 0 || level > l->level ? NULL : l;
+	e->level = level;
 	e->len = 0;
 	if (e->log != NULL)
 		append(e, "%s", what);
@@ -150,5 +184,5 @@ void log_end(struct log_event *e)
 	if (e->log == NULL)
 		return;
 	e->buf[e->len++] = '\n';
-	put(e->log, e->buf, e->len);
+	put(e->log, e->level, e->buf, e->len);
 }

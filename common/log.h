@@ -16,10 +16,14 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 
 struct log {
 	int fd;                /* -1: nowhere */
 	enum log_level level;  /* lines above it are dropped */
+	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
 };
 
 /* Where it goes (the descriptor stays the caller's) and how much. */
 void log_init(struct log *l, int fd, enum log_level level);
+
+/* Log to syslog from now on, as daemon.LEVEL and with `tag`, which must stay. Returns 0 or -errno: there is none. */
+int log_syslog(struct log *l, const char *tag);
 
 /* One line: a sentence made by printf. */
 void log_line(const struct log *l, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -27,6 +31,7 @@ void log_line(const struct log *l, enum log_level level, const char *fmt, ...) _
 /* A line with fields: begin, any number of fields, end writes it. Kept on the stack. */
 struct log_event {
 	const struct log *log; /* NULL: the level is dropped, fields cost nothing */
+	enum log_level level;
 	size_t len;
 	char buf[2048];
 };

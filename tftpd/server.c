@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "listen.h"
+#include "request.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -17,7 +18,7 @@
 /* How long running transfers may go on after SIGTERM. */
 #define STOP_GRACE (4 * MONO_SEC)
 
-/* ---- the log line of a transfer ----------------------------------------------------------------------------------- */
+/* ---- the log line of a transfer ------------------------------------------------------------------------------- */
 
 static const char *words(const struct job *j, const struct transfer_result *r)
 {
@@ -111,7 +112,7 @@ static void count_verdict(struct server *s, const struct job *j, const struct tr
 	}
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------------------------- */
+/* ---- jobs ----------------------------------------------------------------------------------------------------- */
 
 static struct job *job_of(struct session *s)
 {
@@ -133,7 +134,7 @@ static void job_over(struct session *session, mono_t now)
 	struct job *j = job_of(session);
 	struct server *s = j->server;
 
-	(void)now;
+	s->last_work = now;
 	session_detach(session);
 	if (session->endpoint == &j->endpoint)
 		endpoint_close(&j->endpoint);
@@ -350,7 +351,7 @@ uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t n
 	return mtu - headers < BLKSIZE_MAX ? mtu - headers : BLKSIZE_MAX;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------------------- */
 
 static void end_jobs(struct server *s, mono_t now)
 {
@@ -391,10 +392,42 @@ static void end_finished(struct server *s, mono_t now)
 	}
 }
 
+/* What is wrong in a file is said, and what was read before stays in force. */
+static void reload(struct server *s)
+{
+	char error[CONFIG_ERROR_MAX];
+
+	if (s->config->map_file == NULL)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: there is no file to read again");
+	else if (names_reload(&s->names, error) != 0)
+		log_line(&s->log, LOG_LEVEL_ERROR, "%s; the old rules stay in force", error);
+	else
+		log_line(&s->log, LOG_LEVEL_NOTICE, "read %zu rules from %s again", remap_count(s->names.rules), s->config->map_file);
+}
+
+/* inetd and systemd start us again when somebody asks. */
+static void idle(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, idle_timer));
+
+	if (s->njobs > 0)
+		s->last_work = now;
+	if (now - s->last_work < s->config->idle) {
+		loop_timer_set(&s->loop, t, s->last_work + s->config->idle);
+		return;
+	}
+	log_line(&s->log, LOG_LEVEL_NOTICE, "nothing to do for %lld seconds, ending", (long long)(s->config->idle / MONO_SEC));
+	loop_stop(&s->loop);
+}
+
 static void on_signal(struct loop *l, int signo, mono_t now)
 {
 	struct server *s = (struct server *)((char *)l - offsetof(struct server, loop));
 
+	if (signo == SIGHUP) {
+		reload(s);
+		return;
+	}
 	end_finished(s, now);
 	log_line(&s->log, LOG_LEVEL_NOTICE, "stopping on %s, %zu transfers running", strsignal(signo), s->njobs);
 	/* With --single-port the running transfers still need it; request_arrived takes no more. */
@@ -412,14 +445,15 @@ static void on_signal(struct loop *l, int signo, mono_t now)
 
 int server_init(struct server *s, const struct config *config, const struct log *log)
 {
-	static const int signals[] = {SIGINT, SIGTERM};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	uint64_t seed;
 	int err;
 
 	s->config = config;
-	s->root.fd = -1;
+	s->names.rules_dir = -1;
 	s->log = *log;
 	s->policy = (struct transfer_policy){
+		.first = config->first,
 		.give_up = config->give_up,
 		.tries = config->tries,
 		.dally_min = MONO_SEC,
@@ -431,6 +465,8 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		return -EIO;
 	loop_init(&s->loop);
 	loop_timer_init(&s->stop_timer, stop_now);
+	loop_timer_init(&s->idle_timer, idle);
+	loop_timer_init(&s->listen_timer, NULL); /* so that listen_close may come before listen_open */
 	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
 	if (err != 0)
 		return err;
@@ -444,8 +480,8 @@ int server_init(struct server *s, const struct config *config, const struct log 
 void server_free(struct server *s)
 {
 	listen_close(s);
-	if (s->root.fd >= 0)
-		close(s->root.fd);
+	put_stop(s);
+	names_close(&s->names);
 	for (size_t i = 0; i < 2; i++)
 		if (s->path_fd[i] > 0)
 			close(s->path_fd[i]);
@@ -456,5 +492,8 @@ void server_free(struct server *s)
 
 int server_run(struct server *s)
 {
+	s->last_work = mono_now();
+	if (s->inherited && s->config->idle > 0)
+		loop_timer_set(&s->loop, &s->idle_timer, s->last_work + s->config->idle);
 	return loop_run(&s->loop);
 }
