@@ -43,9 +43,9 @@ static void *thread(void *arg)
 		work->run(work);
 		pthread_mutex_lock(&w->lock);
 		append(&w->done_end, work);
-		/* The counter cannot overflow, so this cannot fail. */
-		if (write(w->event, &one, sizeof(one)) < 0)
-			break;
+		/* The counter cannot overflow. Whatever else may be wrong, an upload must not wait for ever for its verdict. */
+		for (int tries = 0; tries < 8 && write(w->event, &one, sizeof(one)) < 0; tries++)
+			;
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
