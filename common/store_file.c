@@ -755,16 +755,19 @@ static int create_temp(struct store_file *f)
 			return -EAGAIN;
 		sprintf(f->temp, STORE_FILE_TEMP "%016llx", (unsigned long long)random);
 		f->fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->how.mode);
-		err = f->fd < 0 ? -errno : 0;
-		if (err == 0) {
+		if (f->fd >= 0) {
 			flock(f->fd, LOCK_EX | LOCK_NB);
-			if (fstat(f->fd, &st) == 0 && st.st_nlink > 0)
+			err = fstat(f->fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
+			if (err == 0)
 				return 0;
+			unlinkat(f->dir, f->temp, 0);
 			close(f->fd);
 			f->fd = -1;
-		} else if (err != -EEXIST) {
-			break;
+		} else {
+			err = -errno;
 		}
+		if (err != -EEXIST)
+			break;
 	}
 	free(f->temp);
 	f->temp = NULL;
