@@ -332,8 +332,11 @@ int main(int argc, char **argv)
 		printf("tftpd %s\n", VERSION);
 		return EX_OK;
 	}
-	if (config.action != CONFIG_RUN)
-		return answer(&config);
+	if (config.action != CONFIG_RUN) {
+		status = answer(&config);
+		config_free(&config);
+		return status;
+	}
 	log_init(&log, STDERR_FILENO, config.level);
 	status = server_init(&server, &config, &log);
 	if (status != 0)
