@@ -4,13 +4,13 @@
  */
 #include "names.h"
 
+#include "neighbour.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,52 +51,12 @@ static const uint8_t *address_bytes(const struct addr *a, size_t *len)
 	return (const uint8_t *)&a->v6.sin6_addr;
 }
 
-/* Look through one datagram of neighbours. True: there is more to come. */
-static bool neighbours(const void *buf, size_t len, const uint8_t *ip, size_t ip_len, char out[18])
-{
-	const struct nlmsghdr *h = buf;
-
-	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
-		const struct ndmsg *nd = NLMSG_DATA(h);
-		const struct rtattr *a = (const struct rtattr *)(const void *)((const char *)nd + NLMSG_ALIGN(sizeof(*nd)));
-		const uint8_t *dst = NULL, *mac = NULL;
-		size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof(*nd));
-
-		if (h->nlmsg_type != RTM_NEWNEIGH)
-			return false;
-		for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-			if (a->rta_type == NDA_DST && RTA_PAYLOAD(a) == ip_len)
-				dst = RTA_DATA(a);
-			if (a->rta_type == NDA_LLADDR && RTA_PAYLOAD(a) == 6)
-				mac = RTA_DATA(a);
-		}
-		if (dst == NULL || mac == NULL || memcmp(dst, ip, ip_len) != 0)
-			continue;
-		snprintf(out, 18, "%02x-%02x-%02x-%02x-%02x-%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-		return false;
-	}
-	return true;
-}
-
 void names_mac(const struct addr *peer, char out[18])
 {
-	struct { struct nlmsghdr h; struct ndmsg nd; } ask = {
-		.h = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETNEIGH, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-	};
-	_Alignas(struct nlmsghdr) char buf[16384];
-	size_t ip_len;
-	const uint8_t *ip = address_bytes(peer, &ip_len);
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	ssize_t got;
+	size_t len;
+	const uint8_t *ip = address_bytes(peer, &len);
 
-	out[0] = '\0';
-	if (fd < 0)
-		return;
-	ask.nd.ndm_family = ip_len == 4 ? AF_INET : AF_INET6;
-	if (send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask))
-		while ((got = recv(fd, buf, sizeof(buf), 0)) > 0 && neighbours(buf, (size_t)got, ip, ip_len, out))
-			;
-	close(fd);
+	neighbour_mac(ip, len, out);
 }
 
 static void peer_texts(const struct names *n, const struct addr *peer, struct peer_text *t)
