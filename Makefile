@@ -33,7 +33,7 @@ BUILD := build$(if $(SAN),/san)$(if $(DEBUG),/debug)
 OBJ := $(BUILD)/obj
 
 CFLAGS ?= -O2 -g
-CSTD := -std=gnu11 -D_GNU_SOURCE -Icommon
+CSTD := -std=gnu11 -pthread -D_GNU_SOURCE -Icommon
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion
 HARDEN := $(if $(SAN),,-fstack-protector-strong -D_FORTIFY_SOURCE=2) -fPIE
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -DSANDBOX_OFF)
@@ -101,6 +101,8 @@ $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
+$(BUILD)/tests/test_remap: $(OBJ)/tftpd/remap.o
+$(BUILD)/tests/test_path: $(OBJ)/tftpd/path.o
 
 $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))

@@ -9,6 +9,7 @@ void retransmit_init(struct retransmit *r, mono_t first, mono_t now)
 	*r = (struct retransmit){
 		.first = first > 0 ? first : RETRANSMIT_FIRST,
 		.progress = now,
+		.early = true,
 	};
 }
 
@@ -27,6 +28,7 @@ void retransmit_sample(struct retransmit *r, mono_t rtt)
 		r->srtt = rtt;
 		r->rttvar = rtt / 2;
 	} else {
+		r->early = false;
 		error = rtt > r->srtt ? rtt - r->srtt : r->srtt - rtt;
 		r->rttvar += (error - r->rttvar) / 4;
 		r->srtt += (rtt - r->srtt) / 8;
@@ -62,6 +64,8 @@ mono_t retransmit_interval(const struct retransmit *r)
 	if (r->fixed > 0)
 		return r->fixed;
 	base = r->srtt == 0 ? r->first : r->srtt + 4 * r->rttvar + RETRANSMIT_SLACK;
+	if (r->early && base < RETRANSMIT_EARLY)
+		base = RETRANSMIT_EARLY;
 	interval = base << r->shift;
 	if (interval > RETRANSMIT_MAX)
 		interval = base > RETRANSMIT_MAX ? base : RETRANSMIT_MAX;

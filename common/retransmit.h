@@ -13,6 +13,7 @@
 
 #define RETRANSMIT_FIRST (1 * MONO_SEC)  /* the interval before any sample */
 #define RETRANSMIT_SLACK (20 * MONO_MS)  /* always added to the smoothed round trip: covers a peer's scheduling */
+#define RETRANSMIT_EARLY (100 * MONO_MS) /* the least while only the handshake was timed: it says nothing of a slow disk */
 #define RETRANSMIT_MAX   (4 * MONO_SEC)  /* back-off stops here, unless the estimate itself is longer */
 
 struct retransmit {
@@ -21,6 +22,7 @@ struct retransmit {
 	mono_t first;     /* the interval before any sample */
 	mono_t fixed;     /* the agreed interval, or 0 */
 	unsigned shift;   /* back-off: the interval is doubled this many times; cleared by a sample, not by an answer */
+	bool early;       /* at most one sample so far */
 	unsigned tries;   /* timeouts since the last progress */
 	mono_t progress;  /* when something last moved */
 };

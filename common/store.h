@@ -17,6 +17,8 @@
 #define STORE_SHRUNK (-100001)
 /* The upload is larger than this server allows. */
 #define STORE_TOO_BIG (-100002)
+/* The name is taken by another file that stays. */
+#define STORE_TAKEN (-100003)
 
 struct store_ops {
 	/*

@@ -6,6 +6,7 @@
  */
 #include "store_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,12 +14,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Bytes converted or copied at a time where a conversion stands between file and transfer. */
 #define PIECE 4096
+
+#define FREE_CHECK (1 << 20)        /* bytes written between two looks at the free space */
+#define IN_PLACE_MAX (256u << 20)   /* most bytes collected in memory */
 
 static size_t total(const struct iovec *iov, int n)
 {
@@ -37,6 +45,19 @@ static void reset(struct store_file *f, int fd)
 	netascii_init(&f->conv);
 }
 
+/* An upload that broke off: away with it, or aside. */
+static void discard(const struct store_file *f)
+{
+	char partial[NAME_MAX + sizeof(".partial")];
+	struct stat st;
+
+	if (f->how.keep_partial && fstat(f->fd, &st) == 0 && st.st_size > 0 &&
+	    snprintf(partial, sizeof(partial), "%s.partial", f->name) <= NAME_MAX &&
+	    renameat(f->dir, f->temp, f->dir, partial) == 0)
+		return;
+	unlinkat(f->dir, f->temp, 0);
+}
+
 static void file_close(void *arg)
 {
 	struct store_file *f = arg;
@@ -45,8 +66,12 @@ static void file_close(void *arg)
 		f->ahead->readers--;
 	if (f->slot != NULL && f->slot->owner == f)
 		f->slot->owner = NULL;
-	if (f->temp != NULL && !f->done)
-		unlinkat(f->dir, f->temp, 0);
+	if (f->commit != NULL && f->commit->done)
+		store_commit_free(f->commit);
+	else if (f->commit != NULL)
+		f->commit->file = NULL; /* another thread has it: whoever gets it back frees it */
+	if (f->temp != NULL)
+		discard(f);
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->dir >= 0)
@@ -57,7 +82,7 @@ static void file_close(void *arg)
 	reset(f, -1);
 }
 
-/* ---- source: a regular file ------------------------------------------------------------------------------------- */
+/* ---- source: a regular file ----------------------------------------------------------------------------------- */
 
 /* Read on after a short read; the vectors are filled from `got`. */
 static ssize_t read_rest(int fd, uint64_t off, const struct iovec *iov, int n, size_t got)
@@ -164,7 +189,7 @@ static ssize_t file_read(void *arg, uint64_t off, const struct iovec *iov, int n
 	return (ssize_t)want;
 }
 
-/* ---- source: forward only --------------------------------------------------------------------------------------- */
+/* ---- source: forward only ------------------------------------------------------------------------------------- */
 
 /* Raw bytes from the descriptor: 0 at the end, STORE_AGAIN where a pipe has nothing yet. */
 static ssize_t source_bytes(struct store_file *f, uint8_t *buf, size_t len)
@@ -301,7 +326,7 @@ void store_file_ahead(struct store_file *f, struct store_ahead *ahead)
 	ahead->readers++;
 }
 
-/* ---- sinks ------------------------------------------------------------------------------------------------------ */
+/* ---- sinks ---------------------------------------------------------------------------------------------------- */
 
 static int write_all(struct store_file *f, const uint8_t *buf, size_t len)
 {
@@ -322,6 +347,20 @@ static int write_all(struct store_file *f, const uint8_t *buf, size_t len)
 	return 0;
 }
 
+/* How much room there is changes while an upload grows; it is asked once in a while. */
+static int check_free(struct store_file *f, size_t len)
+{
+	struct statvfs fs;
+
+	f->unchecked += len;
+	if (f->how.min_free == 0 || f->unchecked < FREE_CHECK)
+		return 0;
+	f->unchecked = 0;
+	if (fstatvfs(f->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < f->how.min_free)
+		return -ENOSPC;
+	return 0;
+}
+
 /* Forward only: converted, or to where nothing can be placed. */
 static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
@@ -336,8 +375,10 @@ static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 		while (left > 0) {
 			size_t piece = left < PIECE ? left : PIECE;
 			size_t len = f->text ? netascii_decode(&f->conv, in, piece, out) : piece;
-			int err = f->pos + len > f->size ? STORE_TOO_BIG : write_all(f, f->text ? out : in, len);
+			int err = f->pos + len > f->size ? STORE_TOO_BIG : check_free(f, len);
 
+			if (err == 0)
+				err = write_all(f, f->text ? out : in, len);
 			if (err != 0)
 				return err;
 			in += piece;
@@ -381,6 +422,8 @@ static int file_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 
 	if (off + len > f->size)
 		return STORE_TOO_BIG;
+	if (check_free(f, len) != 0)
+		return -ENOSPC;
 	done = pwritev(f->fd, iov, n, (off_t)off);
 	if (done < 0 && errno != EINTR)
 		return -errno;
@@ -399,6 +442,8 @@ static int stream_finish(void *arg)
 	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
 }
 
+/* ---- the end of an upload ------------------------------------------------------------------------------------- */
+
 /* The name's directory entry must reach the disk as well. Some file systems cannot do that and say EINVAL. */
 static int sync_dir(int dir)
 {
@@ -407,24 +452,276 @@ static int sync_dir(int dir)
 	return -errno;
 }
 
+/* 1: the same bytes, 0: not, or -errno. */
+static int same_bytes(int a, int b)
+{
+	uint8_t left[PIECE], right[PIECE];
+	struct stat sa, sb;
+
+	if (fstat(a, &sa) != 0 || fstat(b, &sb) != 0)
+		return -errno;
+	if (sa.st_size != sb.st_size)
+		return 0;
+	for (off_t off = 0; off < sa.st_size;) {
+		ssize_t n = pread(a, left, PIECE, off);
+
+		if (n <= 0)
+			return n == 0 ? 0 : -errno;
+		if (pread(b, right, (size_t)n, off) != n || memcmp(left, right, (size_t)n) != 0)
+			return 0;
+		off += n;
+	}
+	return 1;
+}
+
+/* STORE_EXISTS_SAME. 1: the name holds the same bytes already, 0: it is free, else an error. */
+static int compare(const struct store_commit *c)
+{
+	int fd = openat(c->dir, c->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), same;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	same = same_bytes(c->fd, fd);
+	close(fd);
+	return same == 0 ? STORE_TAKEN : same;
+}
+
+/* The N of NAME.~N~, or 0. */
+static unsigned long version_of(const char *entry, const char *name)
+{
+	size_t len = strlen(name);
+	char *end;
+	unsigned long n;
+
+	if (strncmp(entry, name, len) != 0 || strncmp(entry + len, ".~", 2) != 0)
+		return 0;
+	if (entry[len + 2] < '1' || entry[len + 2] > '9')
+		return 0;
+	n = strtoul(entry + len + 2, &end, 10);
+	return strcmp(end, "~") == 0 && n < 1000000000 ? n : 0;
+}
+
+static DIR *list(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d == NULL && fd >= 0)
+		close(fd);
+	return d;
+}
+
+/* The highest version there is, and the lowest and how many. */
+static unsigned long versions(const struct store_commit *c, unsigned long *lowest, unsigned *count)
+{
+	DIR *d = list(c->dir);
+	const struct dirent *e;
+	unsigned long highest = 0;
+
+	*lowest = ULONG_MAX;
+	*count = 0;
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		unsigned long n = version_of(e->d_name, c->name);
+
+		if (n == 0)
+			continue;
+		++*count;
+		if (n > highest)
+			highest = n;
+		if (n < *lowest)
+			*lowest = n;
+	}
+	if (d != NULL)
+		closedir(d);
+	return highest;
+}
+
+static int version_name(const struct store_commit *c, unsigned long n, char out[NAME_MAX + 1])
+{
+	return snprintf(out, NAME_MAX + 1, "%s.~%lu~", c->name, n) <= NAME_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static void drop_old_versions(const struct store_commit *c)
+{
+	char old[NAME_MAX + 1];
+	unsigned long lowest;
+	unsigned count;
+
+	while (c->how.keep > 0 && versions(c, &lowest, &count) > 0 && count > c->how.keep)
+		if (version_name(c, lowest, old) != 0 || unlinkat(c->dir, old, 0) != 0)
+			return;
+}
+
+/* renameat2, which not every libc has. */
+static int rename_flags(int dir, const char *from, const char *to, unsigned flags)
+{
+	return syscall(SYS_renameat2, dir, from, dir, to, flags) == 0 ? 0 : -errno;
+}
+
+#define NOREPLACE 1u
+#define EXCHANGE 2u
+
+/*
+ * Give the old file a second name, then the new one takes the first, which is never missing. Where links are not to be
+ * had (fs.protected_hardlinks, some file systems) the two change places first. 1: the new file has the name already.
+ */
+static int keep_version(const struct store_commit *c)
+{
+	char old[NAME_MAX + 1];
+	unsigned long lowest, n;
+	unsigned count;
+	int err;
+
+	for (n = versions(c, &lowest, &count) + 1; ; n++) {
+		err = version_name(c, n, old);
+		if (err != 0)
+			return err;
+		if (linkat(c->dir, c->name, c->dir, old, 0) == 0)
+			return 0;
+		if (errno == ENOENT)
+			return 0; /* there is no old file */
+		if (errno != EEXIST)
+			break;
+	}
+	err = rename_flags(c->dir, c->temp, c->name, EXCHANGE);
+	if (err == 0)
+		err = rename_flags(c->dir, c->temp, old, NOREPLACE);
+	return err != 0 ? err : 1;
+}
+
+/* Take the name only if it is free. */
+static int rename_free(const struct store_commit *c)
+{
+	int err = rename_flags(c->dir, c->temp, c->name, NOREPLACE);
+
+	if (err != -EINVAL && err != -ENOSYS)
+		return err == -EEXIST ? STORE_TAKEN : err;
+	/* A file system that cannot: a link cannot replace either. */
+	if (linkat(c->dir, c->temp, c->dir, c->name, 0) != 0)
+		return errno == EEXIST ? STORE_TAKEN : -errno;
+	unlinkat(c->dir, c->temp, 0);
+	return 0;
+}
+
+static int give_name(struct store_commit *c)
+{
+	int err = 0;
+
+	if (c->how.exists == STORE_EXISTS_REFUSE || c->how.exists == STORE_EXISTS_SAME) {
+		err = rename_free(c);
+	} else {
+		if (c->how.exists == STORE_EXISTS_VERSION)
+			err = keep_version(c);
+		if (err == 0 && renameat(c->dir, c->temp, c->dir, c->name) != 0)
+			err = -errno;
+	}
+	if (err < 0)
+		return err;
+	free(c->temp);
+	c->temp = NULL;
+	if (c->how.exists == STORE_EXISTS_VERSION)
+		drop_old_versions(c);
+	return 0;
+}
+
+/* What was collected in memory goes over the file that is there. Not atomic, but short, and only once all is here. */
+static int write_over(struct store_commit *c)
+{
+	int fd = openat(c->dir, c->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), err = 0;
+	uint8_t piece[PIECE];
+	off_t off = 0;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		err = -EACCES;
+	/* A full disk must show before the old bytes are gone. */
+	else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, lseek(c->fd, 0, SEEK_END) + 1) != 0 &&
+	    (errno == ENOSPC || errno == EDQUOT))
+		err = -errno;
+	while (err == 0 && (n = pread(c->fd, piece, PIECE, off)) != 0) {
+		if (n < 0 || pwrite(fd, piece, (size_t)n, off) != n)
+			err = errno != 0 ? -errno : -EIO;
+		else
+			off += n;
+	}
+	if (err == 0 && ftruncate(fd, off) != 0)
+		err = -errno;
+	if (err == 0 && c->how.sync && fsync(fd) != 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static int commit(struct store_commit *c)
+{
+	struct stat st;
+	int err = 0;
+
+	if (c->how.exists == STORE_EXISTS_SAME)
+		err = compare(c);
+	if (err != 0)
+		return err > 0 ? 0 : err;
+	if (c->how.in_place)
+		return write_over(c);
+	/* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
+	if (fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
+		return -EIO;
+	if (c->how.sync && fsync(c->fd) != 0)
+		return -errno;
+	err = give_name(c);
+	return err == 0 && c->how.sync ? sync_dir(c->dir) : err;
+}
+
+void store_commit_run(struct store_commit *c)
+{
+	errno = 0;
+	c->result = commit(c);
+}
+
+void store_commit_free(struct store_commit *c)
+{
+	if (c->temp != NULL)
+		unlinkat(c->dir, c->temp, 0);
+	close(c->fd);
+	close(c->dir);
+	free(c->temp);
+	free(c->name);
+	free(c);
+}
+
+/* Everything that the end needs goes into the commit. */
+static int begin_commit(struct store_file *f)
+{
+	struct store_commit *c = malloc(sizeof(*c));
+	int err = f->text ? stream_finish(f) : 0;
+
+	if (c == NULL || err != 0) {
+		free(c);
+		return err != 0 ? err : -ENOMEM;
+	}
+	*c = (struct store_commit){.file = f, .how = f->how, .fd = f->fd, .dir = f->dir, .temp = f->temp, .name = f->name};
+	f->fd = f->dir = -1;
+	f->temp = f->name = NULL;
+	f->commit = c;
+	if (f->how.offload != NULL && f->how.offload->submit(f->how.offload, c) == 0)
+		return 0;
+	store_commit_run(c);
+	c->done = true;
+	return 0;
+}
+
 static int sink_finish(void *arg)
 {
 	struct store_file *f = arg;
-	struct stat st;
-	int err = f->text ? stream_finish(f) : 0;
+	int err = f->commit != NULL ? 0 : begin_commit(f);
 
 	if (err != 0)
 		return err;
-	/* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
-	if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    fchmod(f->fd, st.st_mode & 0777) != 0 && errno == EIO)
-		return -EIO;
-	if (f->sync && fsync(f->fd) != 0)
-		return -errno;
-	if (renameat(f->dir, f->temp, f->dir, f->name) != 0)
-		return -errno;
-	f->done = true;
-	return f->sync ? sync_dir(f->dir) : 0;
+	return f->commit->done ? f->commit->result : STORE_AGAIN;
 }
 
 static const struct store_ops stream_sink = {.write = stream_write, .finish = stream_finish, .close = file_close};
@@ -440,9 +737,14 @@ int store_file_stream(struct store_file *f, struct store *store, int fd, bool te
 	return 0;
 }
 
-static int create_temp(struct store_file *f, mode_t mode)
+/*
+ * A name of its own, and a lock on it that says that somebody is still writing. A sweeper may have come between the two:
+ * then the name is gone, and another is made.
+ */
+static int create_temp(struct store_file *f)
 {
 	uint64_t random;
+	struct stat st;
 	int err = -EEXIST;
 
 	f->temp = malloc(sizeof(STORE_FILE_TEMP) + 16);
@@ -452,10 +754,18 @@ static int create_temp(struct store_file *f, mode_t mode)
 		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
 			return -EAGAIN;
 		sprintf(f->temp, STORE_FILE_TEMP "%016llx", (unsigned long long)random);
-		f->fd = openat(f->dir, f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-		if (f->fd >= 0)
-			return 0;
-		err = -errno;
+		f->fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->how.mode);
+		if (f->fd >= 0) {
+			flock(f->fd, LOCK_EX | LOCK_NB);
+			err = fstat(f->fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
+			if (err == 0)
+				return 0;
+			unlinkat(f->dir, f->temp, 0);
+			close(f->fd);
+			f->fd = -1;
+		} else {
+			err = -errno;
+		}
 		if (err != -EEXIST)
 			break;
 	}
@@ -464,22 +774,84 @@ static int create_temp(struct store_file *f, mode_t mode)
 	return err;
 }
 
-int store_file_sink(struct store_file *f, struct store *store, int dir, const char *name, mode_t mode, bool text,
-    uint64_t limit, bool sync)
+/* Without a name: there is no place for one. */
+static int create_hidden(struct store_file *f)
+{
+	f->fd = memfd_create("tftp upload", MFD_CLOEXEC);
+	if (f->size > IN_PLACE_MAX)
+		f->size = IN_PLACE_MAX;
+	return f->fd < 0 ? -errno : 0;
+}
+
+int store_file_upload(struct store_file *f, struct store *store, int dir, const char *name,
+    const struct store_upload *how)
 {
 	int err;
 
 	reset(f, -1);
-	f->size = limit;
-	f->text = text;
-	f->sync = sync;
-	*store = (struct store){.ops = text ? &text_sink : &file_sink, .arg = f, .seekable = !text};
+	f->how = *how;
+	f->size = how->limit;
+	f->text = how->text;
+	f->unchecked = FREE_CHECK;
+	*store = (struct store){.ops = f->text ? &text_sink : &file_sink, .arg = f, .seekable = !f->text};
 	f->dir = fcntl(dir, F_DUPFD_CLOEXEC, 3);
 	if (f->dir < 0)
 		return -errno;
 	f->name = strdup(name);
-	err = f->name == NULL ? -ENOMEM : create_temp(f, mode);
+	err = f->name == NULL ? -ENOMEM : how->in_place ? create_hidden(f) : create_temp(f);
 	if (err != 0)
 		file_close(f);
 	return err;
+}
+
+int store_file_sink(struct store_file *f, struct store *store, int dir, const char *name, mode_t mode, bool text,
+    uint64_t limit, bool sync)
+{
+	struct store_upload how = {.mode = mode, .text = text, .limit = limit, .sync = sync};
+
+	return store_file_upload(f, store, dir, name, &how);
+}
+
+/* ---- what was left behind ------------------------------------------------------------------------------------- */
+
+static bool sweep_file(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	    unlinkat(dir, name, 0) == 0;
+	close(fd);
+	return stale;
+}
+
+static unsigned sweep(int dir, int depth, const bool *stop)
+{
+	DIR *d = fdopendir(dir);
+	const struct dirent *e;
+	unsigned n = 0;
+
+	if (d == NULL)
+		close(dir);
+	while (d != NULL && !__atomic_load_n(stop, __ATOMIC_RELAXED) && (e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, STORE_FILE_TEMP, sizeof(STORE_FILE_TEMP) - 1) == 0) {
+			n += sweep_file(dirfd(d), e->d_name);
+		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth > 0 && strcmp(e->d_name, ".") != 0 &&
+		    strcmp(e->d_name, "..") != 0) {
+			int below = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+			n += below >= 0 ? sweep(below, depth - 1, stop) : 0;
+		}
+	}
+	if (d != NULL)
+		closedir(d);
+	return n;
+}
+
+unsigned store_file_sweep(int dir, const bool *stop)
+{
+	return sweep(dir, 64, stop);
 }

@@ -25,6 +25,52 @@
 
 struct store_file;
 
+/* What becomes of the name if it is taken when an upload ends. */
+enum store_exists {
+	STORE_EXISTS_REPLACE,
+	STORE_EXISTS_REFUSE,   /* STORE_TAKEN */
+	STORE_EXISTS_VERSION,  /* the old file stays as NAME.~N~, as other programs number backups */
+	STORE_EXISTS_SAME,     /* fine if it holds the same bytes, else STORE_TAKEN */
+};
+
+struct store_upload {
+	mode_t mode;                 /* of a new file, before umask; an existing one passes on its own */
+	bool text;                   /* netascii arrives */
+	bool sync;                   /* on disk before it is acknowledged */
+	bool keep_partial;           /* what arrived of a broken upload stays as NAME.partial */
+	bool in_place;               /* nothing can be made beside it: collect in memory, write over it at the end */
+	uint64_t limit;              /* most bytes */
+	uint64_t min_free;           /* bytes of the file system that must stay free */
+	enum store_exists exists;
+	unsigned keep;               /* STORE_EXISTS_VERSION: so many old ones, 0: all */
+	struct store_offload *offload; /* who runs what may block at the end; NULL: here */
+};
+
+/*
+ * The end of an upload: compare, fsync, rename, fsync the directory. All of it may block for as long as a disk likes, so
+ * it can be run by another thread. It has everything it needs; nobody else touches it meanwhile.
+ */
+struct store_commit {
+	struct store_file *file;     /* who waits for it; NULL: was closed meanwhile */
+	struct store_upload how;
+	int fd, dir;
+	char *temp, *name;
+	int result;
+	bool done;                   /* set by the file's own thread once store_commit_run has returned */
+};
+
+/* Do it. Any thread, once. */
+void store_commit_run(struct store_commit *c);
+void store_commit_free(struct store_commit *c);
+
+/*
+ * Somebody with a thread to spare. submit has store_commit_run called and then, in the caller's thread, sets c->done
+ * and wakes the transfer of c->file, or frees c where that is NULL. Returns 0, or -errno to have it done at once.
+ */
+struct store_offload {
+	int (*submit)(struct store_offload *o, struct store_commit *c);
+};
+
 struct store_ahead {
 	size_t readers;
 	struct store_ahead_slot {
@@ -51,8 +97,9 @@ struct store_file {
 	int dir;              /* directory of temp and name, -1: none, the bytes go straight to fd */
 	char *temp;
 	char *name;
-	bool sync;            /* fsync before the name appears */
-	bool done;            /* the name is there */
+	struct store_upload how;
+	uint64_t unchecked;   /* bytes written since the free space was looked at */
+	struct store_commit *commit; /* finish has begun: fd, dir, temp and name are in it now */
 };
 
 /*
@@ -77,6 +124,18 @@ int store_file_stream(struct store_file *f, struct store *store, int fd, bool te
  */
 int store_file_sink(struct store_file *f, struct store *store, int dir, const char *name, mode_t mode, bool text,
     uint64_t limit, bool sync);
+
+/*
+ * The same with everything that can be said about it. With in_place `name` must exist.
+ */
+int store_file_upload(struct store_file *f, struct store *store, int dir, const char *name,
+    const struct store_upload *how);
+
+/*
+ * Remove temporary files that a server or client left when it was killed, here and in all directories below; one that is
+ * being written is locked and stays. Takes over `dir`. Returns how many. May take long; another thread may set *stop.
+ */
+unsigned store_file_sweep(int dir, const bool *stop);
 
 /* Temporary files begin with this; names that do are never served and may be removed when stale. */
 #define STORE_FILE_TEMP ".tftp-part-"

@@ -132,6 +132,10 @@ void transfer_fail_store(struct transfer *t, int err, mono_t now)
 		code = ERROR_DISK_FULL;
 		text = "the file is larger than allowed here";
 		break;
+	case STORE_TAKEN:
+		code = ERROR_EXISTS;
+		text = "another file of this name exists and is not replaced";
+		break;
 	case STORE_SHRUNK:
 		text = "the file became shorter while it was being sent";
 		break;

@@ -35,7 +35,7 @@ refuses() {
 }
 
 # What a pure object may need from outside: memory and strings, and what compilers put in by themselves.
-libc='mem[a-z]*|str[a-z]*|bcmp|snprintf|malloc|calloc|free|__isoc23_strto[a-z]*|__[a-z]*_chk'
+libc='mem[a-z]*|st[rp][a-z]*|reg(comp|exec|free|error)|bcmp|snprintf|malloc|calloc|free|__isoc23_strto[a-z]*|__[a-z]*_chk'
 runtime='__stack_chk_fail|__stack_chk_guard|_GLOBAL_OFFSET_TABLE_'
 sanitizer='__(asan|ubsan|sanitizer)_[a-z0-9_]*'
 
@@ -75,6 +75,7 @@ loop: monotime
 udp: addr
 endpoint: transfer packet udp loop addr store monotime
 store_file: store netascii
+worker: loop monotime
 '
 
 # includes FILE...: "file header" for every #include "header".
@@ -173,6 +174,7 @@ for module in $pure; do
 	# shellcheck disable=SC2086 # a list of words
 	verdict "$module is pure" "$(impure "$build/obj/common" $pure | grep -E "(^|/)$module\.o ")"
 done
+verdict "remap is pure" "$(impure "$build/obj/tftpd" remap)"
 verdict "includes only go down the floors" "$(climbing .)"
 verdict "no struct hides behind a typedef" "$(typedefs common/*.[ch] tftpd/*.[ch] tftp/*.[ch] 2>/dev/null)"
 verdict "the server links the C library alone" "$(linked "$build/tftpd")"

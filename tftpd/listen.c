@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /*
@@ -154,7 +155,7 @@ static int take_apart(const struct config *c, const char *given, char *copy, siz
 static int open_wanted(struct server *s, const struct wanted *w, char error[CONFIG_ERROR_MAX])
 {
 	struct addr addrs[SERVER_LISTENERS];
-	int n = addr_resolve(w->host, w->port, CONFIG_PORT, AF_UNSPEC, addrs, SERVER_LISTENERS), worst = 0;
+	int n = addr_resolve(w->host, w->port, CONFIG_PORT, s->config->family, addrs, SERVER_LISTENERS), worst = 0;
 
 	if (n < 0) {
 		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", w->given, n == EAI_NONAME ?
@@ -331,6 +332,30 @@ void listen_close(struct server *s)
 	loop_timer_clear(&s->loop, &s->listen_timer);
 	while (s->nlisteners > 0)
 		endpoint_close(&s->listeners[--s->nlisteners].endpoint);
+}
+
+void listen_forget(const struct server *s)
+{
+	for (int i = 0; i < s->nlisteners; i++)
+		close(s->listeners[i].endpoint.udp.fd);
+}
+
+int listen_check(const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	for (int i = 0; i < c->naddresses; i++) {
+		char copy[256], *host, *port;
+		struct addr addrs[SERVER_LISTENERS];
+		int n = EAI_NONAME;
+
+		snprintf(copy, sizeof(copy), "%s", c->addresses[i]);
+		if (strlen(c->addresses[i]) < sizeof(copy) && addr_split(copy, &host, &port) == 0)
+			n = addr_resolve(host != NULL && if_nametoindex(host) != 0 ? NULL : host, port != NULL ? port : c->port, CONFIG_PORT, c->family, addrs, SERVER_LISTENERS);
+		if (n < 0) {
+			snprintf(error, CONFIG_ERROR_MAX, "--address \"%.128s\": %s", c->addresses[i], gai_strerror(n));
+			return EX_CONFIG;
+		}
+	}
+	return 0;
 }
 
 const char *listen_describe(const struct server *s, char *buf, size_t cap)

@@ -8,16 +8,26 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+bool logs_to_stderr(const struct config *c)
+{
+	if (c->log != NULL)
+		return strcmp(c->log, "stderr") == 0;
+	return c->to_stderr || !config_background(c);
+}
+
 int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX])
 {
 	int err = 0;
 
 	log_init(l, STDERR_FILENO, c->level);
-	if (c->log == NULL || strcmp(c->log, "stderr") == 0)
+	/* In the background there is nobody to read standard error; syslog's socket must be had before chroot. */
+	if (logs_to_stderr(c))
 		log_journal(l);
-	else if (strcmp(c->log, "syslog") == 0)
-		err = log_syslog(l, "tftpd");
-	else
+	else if (c->log == NULL && log_syslog(l, c->program) != 0)
+		l->fd = -1;
+	else if (c->log != NULL && strcmp(c->log, "syslog") == 0)
+		err = log_syslog(l, c->program);
+	else if (c->log != NULL)
 		err = log_file(l, c->log);
 	log_set_format(l, c->log_format);
 	if (err == 0)

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether the log is standard error: where it is asked for, and by default but in the background, where syslog is. */
+bool logs_to_stderr(const struct config *c);
+
 /*
  * Open the log that the configuration names. Returns 0, or a sysexits.h status with a sentence in `error`; then the log
  * is standard error.

@@ -1,16 +1,25 @@
-/* tftpd: read the command line, listen, open the directory, say what is served, serve. */
+/*
+ * tftpd: read the command line, open the directories and sockets, say what is served, give up privileges, go into the
+ * background where that is wanted, serve.
+ */
 #include "config.h"
+#include "explain.h"
 #include "listen.h"
 #include "logs.h"
+#include "privs.h"
+#include "request.h"
 #include "sandbox.h"
 #include "server.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -51,59 +60,33 @@ static void client_program(const char *self, char path[PATH_MAX])
 
 static void announce(const struct server *s, const char *self)
 {
+	const struct config *c = s->config;
 	const struct listener *l = &s->listeners[0];
 	char listening[1024], client[PATH_MAX], host[ADDR_TEXT], file[NAME_MAX + 1], real[PATH_MAX];
-	const char *directory = realpath(s->config->directory, real) != NULL ? real : s->config->directory;
+	const char *what = c->roots != NULL ? c->roots : realpath(c->directory, real) != NULL ? real : c->directory;
 	bool v6 = l->addr.sa.sa_family == AF_INET6;
 
-	log_line(&s->log, LOG_LEVEL_NOTICE, "serving %s (%s) on %s", directory,
-	    s->config->create ? "read and write" : "read-only", listen_describe(s, listening, sizeof(listening)));
-	if (s->nlisteners == 0)
+	log_line(&s->log, LOG_LEVEL_NOTICE, "serving %s%s (%s) on %s", what, c->ndirectories > 1 ? " and others" : "",
+	    config_uploads(c) ? "read and write" : "read-only",
+	    listen_describe(s, listening, sizeof(listening)));
+	if (s->nlisteners == 0 || c->hpa || c->roots != NULL)
 		return;
 	if (addr_is_wildcard(&l->addr))
 		strcpy(host, v6 ? "::1" : "127.0.0.1");
 	else
 		addr_host(&l->addr, host);
-	example_file(s->config->directory, file);
+	example_file(c->directory, file);
 	client_program(self, client);
-	log_line(&s->log, LOG_LEVEL_NOTICE, "fetch with: %s get tftp://%s%s%s:%u/%s", client, v6 ? "[" : "", host, v6 ? "]" : "",
-	    addr_port(&l->addr), file);
-}
-
-/* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
-static int confine(struct server *s, char error[CONFIG_ERROR_MAX])
-{
-	const struct config *c = s->config;
-	struct sandbox b = {
-		.without = (c->without & CONFIG_NO_SECCOMP ? SANDBOX_NO_SECCOMP : 0) |
-		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0) |
-		    /* Ports below 1024 may still have to be opened, see listen.c. */
-		    (s->listen_missing != 0 || (c->port_lo != 0 && c->port_lo < 1024) ? SANDBOX_KEEP_PORTS : 0),
-	};
-	struct sandbox_result r;
-	int err;
-
-	sandbox_allow(&b, s->root.fd, c->create ? SANDBOX_WRITE : SANDBOX_READ);
-	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
-	err = sandbox_enter(&b, &r);
-	if (err != 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot give up privileges (no_new_privs): %s", strerror(-err));
-		return EX_OSERR;
-	}
-	if (r.landlock != 0)
-		log_line(&s->log, LOG_LEVEL_NOTICE, "no Landlock here: %s; Unix permissions guard other files", strerror(-r.landlock));
-	if (r.seccomp != 0)
-		log_line(&s->log, LOG_LEVEL_WARNING, "no seccomp filter here: %s", strerror(-r.seccomp));
-	if (r.capabilities != 0 && r.capabilities != -EPERM)
-		log_line(&s->log, LOG_LEVEL_WARNING, "cannot give up capabilities: %s", strerror(-r.capabilities));
-	return EX_OK;
+	log_line(&s->log, LOG_LEVEL_NOTICE, "fetch with: %s get tftp://%s%s%s:%u/%s", client, v6 ? "[" : "", host,
+	    v6 ? "]" : "", addr_port(&l->addr), file);
 }
 
 static void ready(struct server *s)
 {
+	const struct config *c = s->config;
 	char what[256], listening[160];
 
-	snprintf(what, sizeof(what), "serving %.80s on %s", s->config->directory,
+	snprintf(what, sizeof(what), "serving %.80s on %s", c->roots != NULL ? c->roots : c->directory,
 	    listen_describe(s, listening, sizeof(listening)));
 	notify_ready(&s->notify, what, mono_now());
 }
@@ -114,28 +97,293 @@ static int fail(int status, const char *sentence)
 	return status;
 }
 
-/* Start order: listen while we may, open the root, then serve. */
-static int serve(struct server *s, const struct config *config, const char *self)
-{
-	char error[CONFIG_ERROR_MAX];
-	int err;
+/* ---- into the background -------------------------------------------------------------------------------------- */
 
-	if (listen_open(s, error) != 0)
-		return fail(EX_OSERR, error);
-	err = path_root_open(&s->root, config->directory);
-	if (err != 0) {
-		snprintf(error, sizeof(error), "cannot serve \"%.160s\": %s", config->directory, strerror(-err));
-		return fail(EX_NOINPUT, error);
+/* What is needed after privileges and the old root directory are gone. */
+struct daemon {
+	bool detach;
+	int ready;       /* pipe to the parent, which waits until all is well; -1: none */
+	int pidfile;     /* open, to be written once the pid is known; -1: none */
+	int keeper;      /* pipe to who removes it, see keep_pidfile; -1: we can */
+	int piddir;      /* then: the directory it is in; else -1 */
+};
+
+/*
+ * The pid file lies where the user that we become may not remove it, so a child that stays root does: it waits for the
+ * end of its pipe, which is our end however that comes. A file that a successor has written meanwhile is left alone.
+ */
+static void keep_pidfile(const char *path, int from)
+{
+	char mine[32], now[32];
+	ssize_t n, len = 0;
+	sigset_t all;
+	int fd;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	while (len < (ssize_t)sizeof(mine) && (n = read(from, mine + len, sizeof(mine) - (size_t)len)) > 0)
+		len += n;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	n = fd < 0 ? -1 : read(fd, now, sizeof(now));
+	if (len > 0 && n == len && memcmp(mine, now, (size_t)n) == 0)
+		unlink(path);
+	_exit(0);
+}
+
+static int start_keeper(struct daemon *d, const struct server *s, const char *path)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		close(ends[1]);
+		listen_forget(s);
+		if (d->ready >= 0)
+			close(d->ready);
+		if (fork() == 0)
+			keep_pidfile(path, ends[0]);
+		_exit(0);
 	}
-	if (s->root.no_openat2)
-		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: symbolic links are not followed");
+	close(ends[0]);
+	d->keeper = ends[1];
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+/* "/" is the working directory by the time it is removed, so its own is kept. */
+static int open_piddir(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	int fd;
+
+	if (slash == NULL)
+		strcpy(dir, ".");
+	else if ((size_t)snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - path), path) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void remove_pidfile(const struct daemon *d, const struct config *c)
+{
+	const char *slash;
+
+	if (d->piddir < 0)
+		return;
+	slash = strrchr(c->pidfile, '/');
+	unlinkat(d->piddir, slash != NULL ? slash + 1 : c->pidfile, 0);
+	close(d->piddir);
+}
+
+static int open_pidfile(struct daemon *d, const struct server *s, bool keeper, char error[CONFIG_ERROR_MAX])
+{
+	const char *path = s->config->pidfile;
+	int err = 0;
+
+	if (path == NULL)
+		return 0;
+	d->pidfile = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	if (d->pidfile < 0)
+		err = -errno;
+	else if (keeper)
+		err = start_keeper(d, s, path);
+	else if ((d->piddir = open_piddir(path)) < 0)
+		err = d->piddir;
+	if (err == 0)
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "cannot write the pid file \"%.128s\": %s", path, strerror(-err));
+	return EX_OSERR;
+}
+
+static void write_pid(struct daemon *d)
+{
+	char pid[32];
+	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	bool wrong = false;
+
+	if (d->pidfile < 0)
+		return;
+	wrong |= ftruncate(d->pidfile, 0) != 0 || write(d->pidfile, pid, (size_t)len) != len;
+	if (d->keeper >= 0)
+		wrong |= write(d->keeper, pid, (size_t)len) != len;
+	/* A full disk under /run is no reason not to serve. */
+	(void)wrong;
+	close(d->pidfile);
+}
+
+/*
+ * The parent stays until the child says that all is well, so that whoever started us learns of a failure. Threads come
+ * later, so this may still fork.
+ */
+static int detach(struct daemon *d)
+{
+	int ends[2], null;
+	char byte;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) != 0 || (pid = fork()) < 0)
+		return -errno;
+	if (pid > 0) {
+		close(ends[1]);
+		/* Nothing of ours must be tidied up twice. */
+		_exit(read(ends[0], &byte, 1) == 1 ? EX_OK : EX_OSERR);
+	}
+	close(ends[0]);
+	d->ready = ends[1];
+	setsid();
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		if (fd != STDERR_FILENO || !d->detach)
+			dup2(null, fd);
+	return chdir("/") == 0 ? 0 : -errno;
+}
+
+/* All is well. Nobody is at the other end of standard error any more, unless --stderr says so. */
+static void tell_parent(struct daemon *d, const struct config *c)
+{
+	if (d->ready < 0)
+		return;
+	if (write(d->ready, "", 1) == 1 && !logs_to_stderr(c))
+		dup2(STDOUT_FILENO, STDERR_FILENO);
+	close(d->ready);
+	d->ready = -1;
+}
+
+/* ---- start ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Order: whom to become and what to serve while /etc and the file system are in reach, sockets while ports below 1024
+ * are; then into the background, out of the file system, out of root's rights. The sandbox is next, see serve.
+ */
+static int start(struct server *s, struct daemon *d, const char *self, char error[CONFIG_ERROR_MAX])
+{
+	const struct config *c = s->config;
+	struct privs privs;
+	bool jailed;
+	int status = privs_find(&privs, c, error);
+
+	if (status == 0)
+		status = names_open(&s->names, c, error);
+	if (status != 0)
+		return status;
+	if (listen_open(s, error) != 0)
+		return EX_OSERR;
 	announce(s, self);
-	err = confine(s, error);
-	if (err != EX_OK)
-		return fail(err, error);
-	ready(s);
-	err = server_run(s);
+	if (names_by_hand(&s->names) && !(c->without & CONFIG_NO_OPENAT2))
+		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: names are walked by hand");
+	if (!privs.change && geteuid() == 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "running as root: there is no user tftp (see --user)");
+	status = open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
+	if (status == 0 && d->detach && (status = detach(d)) != 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot go into the background: %s", strerror(-status));
+		status = EX_OSERR;
+	}
+	if (status != 0)
+		return status;
+	write_pid(d);
+	if (c->umask >= 0)
+		umask((mode_t)c->umask);
+	status = privs_drop(&privs, c->secure ? s->names.roots[0].base.fd : -1, &jailed, error);
+	if (status == 0 && c->secure && !jailed)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
+	return status;
+}
+
+/* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
+static int confine(struct server *s, const struct daemon *d, char error[CONFIG_ERROR_MAX])
+{
+	const struct config *c = s->config;
+	struct sandbox b = {
+		.without = (c->without & CONFIG_NO_SECCOMP ? SANDBOX_NO_SECCOMP : 0) |
+		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0) |
+		    /* Ports below 1024 may still have to be opened, see listen.c. */
+		    (s->listen_missing != 0 || (c->port_lo != 0 && c->port_lo < 1024) ? SANDBOX_KEEP_PORTS : 0),
+	};
+	/* Links that may lead anywhere are only read through. */
+	int all = c->symlinks == CONFIG_SYMLINKS_ANY ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, err;
+	struct sandbox_result r;
+
+	for (int i = 0; i < s->names.nroots; i++)
+		sandbox_allow(&b, s->names.roots[i].base.fd, config_uploads(c) ? SANDBOX_WRITE : SANDBOX_READ);
+	sandbox_allow(&b, all, SANDBOX_READ);
+	sandbox_allow(&b, s->names.rules_dir, SANDBOX_READ);
+	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
+	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
+	err = sandbox_enter(&b, &r);
+	if (all >= 0)
+		close(all);
+	if (err != 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot give up privileges (no_new_privs): %s", strerror(-err));
+		return EX_OSERR;
+	}
+	if (r.landlock != 0)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "no Landlock here: %s; Unix permissions guard other files",
+		    strerror(-r.landlock));
+	if (r.seccomp != 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "no seccomp filter here: %s", strerror(-r.seccomp));
+	if (r.capabilities != 0 && r.capabilities != -EPERM)
+		log_line(&s->log, LOG_LEVEL_WARNING, "cannot give up capabilities: %s", strerror(-r.capabilities));
+	return EX_OK;
+}
+
+static int serve(struct server *s, const char *self)
+{
+	const struct config *c = s->config;
+	struct daemon d = {.detach = config_background(c), .ready = -1, .pidfile = -1, .keeper = -1, .piddir = -1};
+	char error[CONFIG_ERROR_MAX];
+	int status = start(s, &d, self, error), err;
+
+	/* Threads come after the sandbox: they are in it only if they are born in it. */
+	if (status == 0)
+		status = confine(s, &d, error);
+	if (status != 0) {
+		remove_pidfile(&d, c);
+		return fail(status, error);
+	}
+	err = put_start(s);
+	if (err == 0) {
+		ready(s);
+		tell_parent(&d, c);
+		err = server_run(s);
+	}
+	remove_pidfile(&d, c);
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
+}
+
+/* --explain, --check, --map-test: everything but the network. */
+static int answer(const struct config *c)
+{
+	static struct names names = {.rules_dir = -1}; /* large */
+	char error[CONFIG_ERROR_MAX];
+	struct privs privs;
+	int status = privs_find(&privs, c, error);
+
+	if (status == 0)
+		status = names_open(&names, c, error);
+	if (c->umask >= 0)
+		umask((mode_t)c->umask);
+	if (status == 0 && c->action == CONFIG_CHECK) {
+		status = listen_check(c, error);
+		if (status == 0)
+			status = explain_check(&names, stdout);
+	} else if (status == 0) {
+		bool jailed;
+
+		/* The answer for the user that would open the files. */
+		status = c->action == CONFIG_MAP_TEST ? explain_map_test(&names, stdout, error) :
+		    (status = privs_drop(&privs, -1, &jailed, error)) != 0 ? status : explain_request(&names, stdout, error);
+	}
+	names_close(&names);
+	if (error[0] == '\0')
+		return status;
+	return fail(c->action == CONFIG_CHECK ? EX_CONFIG : status, error);
 }
 
 int main(int argc, char **argv)
@@ -158,13 +406,20 @@ int main(int argc, char **argv)
 		printf("tftpd %s\n", VERSION);
 		return EX_OK;
 	}
+	if (config.action != CONFIG_RUN) {
+		status = answer(&config);
+		config_free(&config);
+		return status;
+	}
 	status = logs_open(&log, &config, error);
-	if (status != 0)
+	if (status != 0) {
+		config_free(&config);
 		return fail(status, error);
+	}
 	status = server_init(&server, &config, &log);
 	if (status != 0)
 		return fail(EX_OSERR, strerror(-status));
-	status = serve(&server, &config, argv[0]);
+	status = serve(&server, argv[0]);
 	server_free(&server);
 	config_free(&config);
 	return status;

@@ -45,6 +45,48 @@ void request_refuse_open(const struct request *r, int err)
 	request_refuse(r, code, text, err > -4096 ? strerror(-err) : NULL);
 }
 
+void request_refuse_name(const struct request *r, int err, const struct names_found *f)
+{
+	struct server *s = r->server;
+	struct names_ask ask = {.name = r->packet->name, .peer = &r->datagram->from, .write = r->write, .dry = true};
+	char detail[1024 + PATH_NAME_MAX], near[PATH_NAME_MAX + 1];
+	const char *text = f->text, *why;
+	uint16_t code = err == NAMES_REFUSED || err == NAMES_RULES ? ERROR_ACCESS : path_refusal(err, r->write, &text);
+	int len;
+
+	len = snprintf(detail, sizeof(detail), "%s", f->detail);
+	if (f->name[0] != '\0' && strcmp(f->name, r->packet->name) != 0 && err != NAMES_REFUSED && err != NAMES_RULES)
+		len += snprintf(detail + len, sizeof(detail) - (size_t)len, ", looked for as \"%.256s\"", f->name);
+	if (!r->write && (err == -ENOENT || err == -ENOTDIR) && s->log.level >= LOG_LEVEL_INFO &&
+	    names_suggest(&s->names, &ask, f->name, near, &why))
+		snprintf(detail + len, sizeof(detail) - (size_t)len, "; did you mean `%s` (%s)?", near, why);
+	request_refuse(r, code, text, detail);
+}
+
+void request_log_name(const struct request *r, const struct names_found *f)
+{
+	struct log_event e;
+
+	if (f->how[0] == '\0')
+		return;
+	log_begin(&e, &r->server->log, LOG_LEVEL_INFO, "found by another name");
+	log_text(&e, "asked", r->packet->name);
+	log_text(&e, "file", f->name);
+	log_text(&e, "by", f->how);
+	log_end(&e);
+}
+
+void request_note(void *request, const char *what, const char *text)
+{
+	const struct request *r = request;
+	struct log_event e;
+
+	log_begin(&e, &r->server->log, LOG_LEVEL_DEBUG, "name");
+	log_text(&e, "step", what);
+	log_text(&e, "name", text);
+	log_end(&e);
+}
+
 static void malformed(struct server *s, struct endpoint *e, const struct udp_datagram *d, int fault, int op, mono_t now)
 {
 	struct log_event event;
@@ -184,6 +226,7 @@ void request_arrived(struct endpoint *e, const struct udp_datagram *d, const str
 	}
 	if (p->op != PACKET_RRQ && p->op != PACKET_WRQ)
 		return;
+	s->last_work = now;
 	fill(&r, p);
 	decide(&r);
 }

@@ -31,8 +31,24 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 /* The same for a file that cannot be opened: -errno or PATH_*. */
 void request_refuse_open(const struct request *r, int err);
 
+/*
+ * The same where names_find refused. `f` is what it said; a name that was not found is logged with one that comes near.
+ */
+void request_refuse_name(const struct request *r, int err, const struct names_found *f);
+
+/* Log that a name was found by more than the rules, and each step that led there where the log is that verbose. */
+void request_log_name(const struct request *r, const struct names_found *f);
+void request_note(void *request, const char *what, const char *text);
+
 /* The handlers: open the file, agree on options, start the transfer, or refuse. */
 void get_begin(const struct request *r);
 void put_begin(const struct request *r);
+
+/*
+ * Uploads wait for the disk in threads of their own, which also remove what an earlier server left unfinished. To be
+ * called after the last fork and setuid; 0 or -errno. put_stop waits for uploads that are being brought to disk.
+ */
+int put_start(struct server *s);
+void put_stop(struct server *s);
 
 #endif

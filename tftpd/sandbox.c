@@ -190,7 +190,7 @@ static const int allowed[] = {
 	/* uploads */
 	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fallocate, SYS_ftruncate, SYS_fadvise64, SYS_readahead,
 	SYS_linkat, SYS_unlinkat, SYS_renameat2, SYS_mkdirat, SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_utimensat,
-	SYS_copy_file_range, SYS_umask, SYS_flock,
+	SYS_copy_file_range, SYS_umask, SYS_flock, SYS_memfd_create,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "listen.h"
+#include "request.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 /* How long running transfers may go on after SIGTERM. */
 #define STOP_GRACE (4 * MONO_SEC)
 
-/* ---- the log line of a transfer ----------------------------------------------------------------------------------- */
+/* ---- the log line of a transfer ------------------------------------------------------------------------------- */
 
 static const char *words(const struct job *j, const struct transfer_result *r)
 {
@@ -113,7 +114,7 @@ static void count_verdict(struct server *s, const struct job *j, const struct tr
 	}
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------------------------- */
+/* ---- jobs ----------------------------------------------------------------------------------------------------- */
 
 static struct job *job_of(struct session *s)
 {
@@ -135,6 +136,7 @@ static void job_over(struct session *session, mono_t now)
 	struct job *j = job_of(session);
 	struct server *s = j->server;
 
+	s->last_work = now;
 	session_detach(session);
 	if (session->endpoint == &j->endpoint)
 		endpoint_close(&j->endpoint);
@@ -353,7 +355,7 @@ uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t n
 	return mtu - headers < BLKSIZE_MAX ? mtu - headers : BLKSIZE_MAX;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------------------- */
 
 static void end_jobs(struct server *s, mono_t now)
 {
@@ -394,7 +396,37 @@ static void end_finished(struct server *s, mono_t now)
 	}
 }
 
-/* Read again what is in files. What is wrong with them is said; the service goes on as before. */
+/* The rules of --map-file. What is wrong with them is said, and those that were read before stay in force. */
+static bool reload_rules(struct server *s)
+{
+	char error[CONFIG_ERROR_MAX];
+
+	if (s->config->map_file == NULL)
+		return true;
+	if (names_reload(&s->names, error) != 0) {
+		log_line(&s->log, LOG_LEVEL_ERROR, "%s; the old rules stay in force", error);
+		return false;
+	}
+	log_line(&s->log, LOG_LEVEL_NOTICE, "read %zu rules from %s again", remap_count(s->names.rules), s->config->map_file);
+	return true;
+}
+
+/* inetd and systemd start us again when somebody asks. */
+static void idle(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, idle_timer));
+
+	if (s->njobs > 0)
+		s->last_work = now;
+	if (now - s->last_work < s->config->idle) {
+		loop_timer_set(&s->loop, t, s->last_work + s->config->idle);
+		return;
+	}
+	log_line(&s->log, LOG_LEVEL_NOTICE, "nothing to do for %lld seconds, ending", (long long)(s->config->idle / MONO_SEC));
+	loop_stop(&s->loop);
+}
+
+/* Read again what is in files, the log being one. Whatever is wrong with one of them, the service goes on. */
 static void reload(struct server *s, mono_t now)
 {
 	int err;
@@ -403,7 +435,8 @@ static void reload(struct server *s, mono_t now)
 	err = log_reopen(&s->log);
 	if (err != 0)
 		log_line(&s->log, LOG_LEVEL_ERROR, "cannot open the log file anew: %s; the old one stays in use", strerror(-err));
-	log_line(&s->log, LOG_LEVEL_NOTICE, "reloaded");
+	if (reload_rules(s) && err == 0)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "reloaded");
 	notify_ready(&s->notify, s->notify.what, now);
 }
 
@@ -445,9 +478,10 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	int err;
 
 	s->config = config;
-	s->root.fd = -1;
+	s->names.rules_dir = -1;
 	s->log = *log;
 	s->policy = (struct transfer_policy){
+		.first = config->first,
 		.give_up = config->give_up,
 		.tries = config->tries,
 		.dally_min = MONO_SEC,
@@ -459,6 +493,8 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		return -EIO;
 	loop_init(&s->loop);
 	loop_timer_init(&s->stop_timer, stop_now);
+	loop_timer_init(&s->idle_timer, idle);
+	loop_timer_init(&s->listen_timer, NULL); /* so that listen_close may come before listen_open */
 	logs_init(&s->logs, &s->loop, &s->log);
 	s->started = mono_now();
 	err = notify_init(&s->notify, &s->loop);
@@ -477,9 +513,9 @@ int server_init(struct server *s, const struct config *config, const struct log 
 void server_free(struct server *s)
 {
 	listen_close(s);
+	put_stop(s);
+	names_close(&s->names);
 	notify_free(&s->notify);
-	if (s->root.fd >= 0)
-		close(s->root.fd);
 	for (size_t i = 0; i < 2; i++)
 		if (s->path_fd[i] > 0)
 			close(s->path_fd[i]);
@@ -490,5 +526,8 @@ void server_free(struct server *s)
 
 int server_run(struct server *s)
 {
+	s->last_work = mono_now();
+	if (s->inherited && s->config->idle > 0)
+		loop_timer_set(&s->loop, &s->idle_timer, s->last_work + s->config->idle);
 	return loop_run(&s->loop);
 }

@@ -11,9 +11,10 @@
 #include "log.h"
 #include "logs.h"
 #include "loop.h"
+#include "names.h"
 #include "notify.h"
-#include "path.h"
 #include "store_file.h"
+#include "worker.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -43,7 +44,7 @@ struct server {
 	struct logs logs;
 	struct notify notify;
 	mono_t started;
-	struct path_root root;
+	struct names names;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
 	bool inherited;               /* they came from inetd or systemd */
@@ -53,11 +54,17 @@ struct server {
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
 	struct store_ahead ahead;
+	struct worker worker;         /* where uploads wait for the disk; see put_start */
+	bool has_worker;
+	struct store_offload offload;
+	bool ending;                  /* the worker shall come to its end */
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
 	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
+	struct loop_timer idle_timer; /* inherited sockets: see config->idle */
+	mono_t last_work;             /* a request, or the end of a transfer */
 	struct server_counters counters;
 	/* MTUs of interfaces, and of the ways to peers; asked once a second at most */
 	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];

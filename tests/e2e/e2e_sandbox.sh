@@ -68,4 +68,39 @@ kill -TERM $server
 wait $server
 status=$?
 check "the server ends when it is told to (it was $status)" test $status = 0
+
+# What the rest of the command line needs: rules, links that lead anywhere, a log and a pid file, from the background.
+log=$tmp/logs/background
+printf 'r ^renamed$ %s/root/f513\n' "$tmp" >"$tmp/here/rules"
+ln -s "$tmp/here/file" "$tmp/root/away"
+free_port
+url=tftp://127.0.0.1:$port
+(cd "$tmp/here" && timeout 10 "$tftpd" --listen --user "$(id -un)" --address "127.0.0.1:$port" --create --permissive \
+    --map-file rules --log "$log" --log-format kv --pidfile pid "$tmp/root") >"$tmp/background.log" 2>&1
+check "it goes into the background ($(cat "$tmp/background.log"))" test $? = 0
+pid=$(cat "$tmp/here/pid")
+check "in the sandbox" test "$(field NoNewPrivs)" = 1
+check "all its threads are" sh -c "! grep -h '^NoNewPrivs:' /proc/$pid/task/*/status | grep -v 1"
+"$tftp" get "$url/$tmp/root/away" "$tmp/here/back"
+same "a link that leads elsewhere is followed" "$tmp/here/file" "$tmp/here/back"
+check "an upload is taken" "$tftp" put "$tmp/here/file" "$url/$tmp/root/again"
+check "beneath another directory it is not" sh -c "! '$tftp' put '$tmp/here/file' '$url/$tmp/here/new' 2>/dev/null"
+"$tftp" get "$url/renamed" "$tmp/here/back"
+same "rules rename" "$tmp/root/f513" "$tmp/here/back"
+printf 'r ^newer$ %s/root/f513\n' "$tmp" >"$tmp/here/rules"
+mv "$log" "$log.1"
+kill -HUP "$pid"
+check "the log that --log names is opened again" eventually reopened
+check "and the rules are read again" grep -q 'read 1 rules' "$log"
+"$tftp" get "$url/newer" "$tmp/here/back"
+same "which are in force" "$tmp/root/f513" "$tmp/here/back"
+printf 'nonsense\n' >"$tmp/here/rules"
+kill -HUP "$pid"
+kept() { grep -q 'old rules stay' "$log"; }
+check "wrong ones are not" eventually kept
+"$tftp" get "$url/newer" "$tmp/here/back"
+same "and it goes on" "$tmp/root/f513" "$tmp/here/back"
+kill -TERM "$pid"
+unwritten() { ! [ -e "$tmp/here/pid" ]; }
+check "the pid file is removed, from where it was written" eventually unwritten
 exit $failed

@@ -41,6 +41,7 @@ static void start(unsigned short columns, char *const argv[])
 			execv(program, argv);
 		_exit(127);
 	}
+	free(program);
 	seen[at = 0] = '\0';
 }
 

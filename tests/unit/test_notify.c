@@ -35,7 +35,7 @@ static void listen_as_manager(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "test-notify-%d", (int)getpid());
-	char path[64];
+	char path[sizeof(addr.sun_path)];
 
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	MUST(bind(manager, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0);

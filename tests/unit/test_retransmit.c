@@ -30,8 +30,24 @@ START_TEST(interval_lies_above_the_round_trip)
 		retransmit_sample(&r, rtt);
 		ck_assert_int_ge(retransmit_interval(&r), rtt + RETRANSMIT_SLACK);
 		/* RFC 6298 (2.2): srtt + 4 * rtt / 2, and our slack. */
+		retransmit_sample(&r, rtt);
+		ck_assert_int_ge(retransmit_interval(&r), rtt + RETRANSMIT_SLACK);
 		ck_assert_int_le(retransmit_interval(&r), 3 * rtt + RETRANSMIT_SLACK);
 	}
+}
+END_TEST
+
+/* A client answers the OACK at once and then writes its first block to flash for 50 ms. */
+START_TEST(the_handshake_alone_does_not_make_it_hasty)
+{
+	struct retransmit r = fresh();
+
+	retransmit_sample(&r, 100 * MONO_US);
+	ck_assert_int_ge(retransmit_interval(&r), RETRANSMIT_EARLY);
+	retransmit_sample(&r, 50 * MONO_MS);
+	ck_assert_int_ge(retransmit_interval(&r), 50 * MONO_MS);
+	retransmit_sample(&r, 50 * MONO_MS);
+	ck_assert_int_ge(retransmit_interval(&r), 50 * MONO_MS);
 }
 END_TEST
 
@@ -82,9 +98,9 @@ START_TEST(no_time_at_all_is_the_shortest_round_trip)
 
 		retransmit_sample(&r, odd[i]);
 		ck_assert_int_gt(r.srtt, 0); /* 0 means that there was no sample */
+		retransmit_sample(&r, odd[i]);
 		ck_assert_int_ge(retransmit_interval(&r), RETRANSMIT_SLACK);
 		ck_assert_int_le(retransmit_interval(&r), RETRANSMIT_SLACK + MONO_MS);
-		retransmit_sample(&r, odd[i]);
 		ck_assert_int_gt(r.srtt, 0);
 		ck_assert_int_ge(r.rttvar, 0);
 	}
@@ -233,7 +249,8 @@ START_TEST(nothing_is_hopeless_at_the_start)
 }
 END_TEST
 
-UNIT_MAIN("retransmit", first_interval_is_one_second_or_what_was_set, interval_lies_above_the_round_trip,
+UNIT_MAIN("retransmit", first_interval_is_one_second_or_what_was_set,
+	interval_lies_above_the_round_trip, the_handshake_alone_does_not_make_it_hasty,
     a_steady_lan_waits_tens_of_milliseconds, estimate_follows_the_path, interval_stays_above_an_uneven_peer,
     no_time_at_all_is_the_shortest_round_trip, timeouts_double_the_interval_up_to_a_bound,
     first_interval_backs_off_as_well, bound_gives_way_to_a_longer_path, sample_ends_the_back_off,

@@ -651,6 +651,218 @@ START_TEST(a_full_disk_says_so)
 }
 END_TEST
 
+/* ---- uploads and names that are taken ------------------------------------------------------------------------- */
+
+static int upload(int dir, const char *name, const char *text, const struct store_upload *how)
+{
+	struct store_file f;
+	struct store s;
+	int err = store_file_upload(&f, &s, dir, name, how);
+
+	if (err != 0)
+		return err;
+	err = write_at(&s, 0, text, strlen(text));
+	if (err == 0)
+		err = s.ops->finish(s.arg);
+	s.ops->close(s.arg);
+	return err;
+}
+
+#define HOW(...) ((struct store_upload){.mode = 0666, .limit = UINT64_MAX, __VA_ARGS__})
+
+START_TEST(an_upload_to_a_taken_name_can_be_refused)
+{
+	int dir = unit_dir_open();
+
+	ck_assert_int_eq(upload(dir, "f", "first", &HOW(.exists = STORE_EXISTS_REFUSE)), 0);
+	/* found out only at the end, when somebody was faster */
+	ck_assert_int_eq(upload(dir, "f", "second", &HOW(.exists = STORE_EXISTS_REFUSE)), STORE_TAKEN);
+	ck_assert(unit_dir_holds(dir, "f", "first", 5));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(the_same_upload_again_is_fine_and_another_is_not)
+{
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.exists = STORE_EXISTS_SAME);
+
+	ck_assert_int_eq(upload(dir, "f", "content", &how), 0);
+	ck_assert_int_eq(upload(dir, "f", "content", &how), 0);
+	ck_assert_int_eq(upload(dir, "f", "Content", &how), STORE_TAKEN);
+	ck_assert_int_eq(upload(dir, "f", "content and more", &how), STORE_TAKEN);
+	ck_assert(unit_dir_holds(dir, "f", "content", 7));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(old_versions_are_kept_and_the_oldest_go)
+{
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.exists = STORE_EXISTS_VERSION);
+
+	unit_dir_put(dir, "f.~x~", "no version", 10, 0644);
+	unit_dir_put(dir, "f.~99", "nor this", 8, 0644);
+	for (int i = 1; i <= 4; i++) {
+		char text[2] = {(char)('0' + i), '\0'};
+
+		ck_assert_int_eq(upload(dir, "f", text, &how), 0);
+	}
+	ck_assert(unit_dir_holds(dir, "f", "4", 1));
+	ck_assert(unit_dir_holds(dir, "f.~3~", "3", 1));
+	ck_assert(unit_dir_holds(dir, "f.~1~", "1", 1));
+	how.keep = 2;
+	ck_assert_int_eq(upload(dir, "f", "5", &how), 0);
+	ck_assert(unit_dir_holds(dir, "f", "5", 1));
+	ck_assert(unit_dir_holds(dir, "f.~4~", "4", 1));
+	ck_assert(unit_dir_holds(dir, "f.~3~", "3", 1));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 5);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(what_arrived_of_a_broken_upload_can_be_kept)
+{
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, "f", "old", 3, 0644);
+	for (int len = 0; len <= 7; len += 7) {
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &HOW(.keep_partial = true)), 0);
+		ck_assert_int_eq(len == 0 ? 0 : write_at(&s, 0, "partial", 7), 0);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(unit_dir_count(dir, "f.partial", NULL), len == 7);
+	}
+	ck_assert(unit_dir_holds(dir, "f.partial", "partial", 7));
+	ck_assert(unit_dir_holds(dir, "f", "old", 3));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 2);
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* The directory cannot be written, the file can: nothing is made beside it, and it keeps its inode. */
+START_TEST(an_upload_in_place_is_written_only_when_it_is_whole)
+{
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.in_place = true, .sync = true);
+	struct stat before, after;
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, "f", "an old and longer content", 25, 0666);
+	MUST(fstatat(dir, "f", &before, 0) == 0);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(write_at(&s, 0, "new", 3), 0);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f", "an old and longer content", 25));
+	ck_assert_int_eq(upload(dir, "f", "new", &how), 0);
+	ck_assert(unit_dir_holds(dir, "f", "new", 3));
+	MUST(fstatat(dir, "f", &after, 0) == 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(room_is_left_on_the_disk)
+{
+	int dir = unit_dir_open();
+
+	ck_assert_int_eq(upload(dir, "f", "content", &HOW(.min_free = UINT64_MAX)), -ENOSPC);
+	ck_assert_int_eq(upload(dir, "f", "content", &HOW(.min_free = 1)), 0);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(stale_files_are_swept_and_running_uploads_stay)
+{
+	int dir = unit_dir_open();
+	const bool stop = false;
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, STORE_FILE_TEMP "0123", "half", 4, 0644);
+	unit_dir_put(dir, "f", "whole", 5, 0644);
+	MUST(mkdirat(dir, "sub", 0755) == 0);
+	int sub = openat(dir, "sub", O_RDONLY | O_DIRECTORY);
+	unit_dir_put(sub, STORE_FILE_TEMP "4567", "half", 4, 0644);
+	MUST(symlinkat("f", dir, STORE_FILE_TEMP "link") == 0);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "g", &HOW(.keep = 0)), 0);
+	ck_assert_uint_eq(store_file_sweep(dup(dir), &stop), 2);
+	ck_assert_int_eq(unit_dir_count(sub, "", NULL), 0);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 2);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(unit_dir_count(dir, "g", NULL), 1);
+	ck_assert(unit_dir_holds(dir, "f", "whole", 5));
+	close(sub);
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* Somebody with a thread, seen from the file's own. */
+struct later {
+	struct store_offload offload;
+	struct store_commit *commit;
+};
+
+static int keep_commit(struct store_offload *o, struct store_commit *c)
+{
+	((struct later *)o)->commit = c;
+	return 0;
+}
+
+START_TEST(the_end_of_an_upload_can_be_run_elsewhere)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct later later = {.offload.submit = keep_commit};
+	struct store_upload how = HOW(.offload = &later.offload);
+	struct store_file f;
+	struct store s;
+
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(write_at(&s, 0, "content", 7), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), STORE_AGAIN);
+	ck_assert_int_eq(s.ops->finish(s.arg), STORE_AGAIN);
+	ck_assert_int_eq(unit_dir_count(dir, "f", NULL), 0);
+	store_commit_run(later.commit);
+	later.commit->done = true;
+	ck_assert_ptr_eq(later.commit->file, &f);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	ck_assert(unit_dir_holds(dir, "f", "content", 7));
+	s.ops->close(s.arg);
+	ck_assert_int_eq(open_fds(), before);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(an_upload_may_go_while_its_end_is_run_elsewhere)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct later later = {.offload.submit = keep_commit};
+	struct store_upload how = HOW(.offload = &later.offload);
+	struct store_file f;
+	struct store s;
+
+	for (int run = 0; run < 2; run++) {
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), STORE_AGAIN);
+		s.ops->close(s.arg);
+		ck_assert_ptr_null(later.commit->file);
+		if (run == 1)
+			store_commit_run(later.commit);
+		store_commit_free(later.commit);
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), run);
+		ck_assert_int_eq(open_fds(), before);
+	}
+	unit_dir_close(dir);
+}
+END_TEST
+
 UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_its_end, bytes_added_later_are_not_sent,
     a_file_that_shrinks_is_told, a_source_that_fails_says_why, text_goes_back_inside_the_window,
     text_of_every_length_keeps_its_last_line_end, a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window,
@@ -660,4 +872,8 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     the_limit_counts_a_carriage_return_that_comes_last, text_is_converted_across_blocks,
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
-    a_full_disk_says_so)
+    a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
+    old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
+    an_upload_in_place_is_written_only_when_it_is_whole, room_is_left_on_the_disk,
+    stale_files_are_swept_and_running_uploads_stay, the_end_of_an_upload_can_be_run_elsewhere,
+    an_upload_may_go_while_its_end_is_run_elsewhere)

@@ -1784,16 +1784,19 @@ START_TEST(only_progress_re_arms_the_receivers_timer)
 
 	hear_blocks(r, 1, 4);
 	say(r);
+	pass(r, MONO_MS);
+	hear_blocks(r, 5, 8);
+	say(r);
 	deadline = transfer_deadline(&r->t);
 	pass(r, MONO_MS);
-	hear_blocks(r, 3, 4);
-	hear_block(r, 6);
+	hear_blocks(r, 7, 8);
+	hear_block(r, 10);
 	hear_block(r, 50);
 	hear_request(r, PACKET_WRQ);
-	hear_ack(r, 4);
+	hear_ack(r, 8);
 	say(r);
 	ck_assert_int_eq(transfer_deadline(&r->t), deadline);
-	hear_block(r, 5);
+	hear_block(r, 9);
 	ck_assert_int_gt(transfer_deadline(&r->t), deadline);
 	done(r);
 }

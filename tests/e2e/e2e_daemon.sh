@@ -1,0 +1,143 @@
+#!/bin/sh
+# in.tftpd as init scripts and units start it: in the background, with a pid file, as another user, in a chroot; and the
+# same without root as far as that goes.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+mkdir -p "$tmp/root/sub"
+printf 'content' >"$tmp/root/file"
+printf 'r ^old$ file\n' >"$tmp/rules"
+chmod 644 "$tmp/root/file" "$tmp/rules"
+chmod 777 "$tmp/root"
+ln -s "$tftpd" "$tmp/in.tftpd"
+log=$tmp/daemon.log
+
+answer() {
+	got=$(printf '%s\n' "$2" | perl "$(dirname "$0")/ask.pl" "$port")
+	case $got in
+	"$2: "$3) ok "$1" ;;
+	*) not_ok "$1: $got" ;;
+	esac
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# ---- in the background ----------------------------------------------------------------------------------------------
+
+free_port
+user=$(id -un)
+timeout 10 "$tmp/in.tftpd" --listen --user "$user" --address "127.0.0.1:$port" --pidfile "$tmp/pid" -c -p -m "$tmp/rules" \
+	--path-prefix "$tmp/root" -/ / >"$log" 2>&1
+status=$?
+check "--listen returns once the server is up ($status: $(cat "$log"))" test $status = 0
+check "and says nothing after that" test "$(wc -l <"$log")" -le 1
+pid=$(cat "$tmp/pid")
+pids="$pids $pid"
+check "the pid file names it" grep -q "$(id -u)" "/proc/$pid/status"
+check "it has left its terminal and session" test "$(awk '{ print $6 }' "/proc/$pid/stat")" = "$pid"
+answer "it serves" 'R file octet' 'served 7 *'
+answer "by its rules" 'R old octet' 'served 7 *'
+answer "and takes uploads" 'W new octet 100' 'taken'
+check "its working directory is /" test "$(readlink "/proc/$pid/cwd")" = /
+kill "$pid"
+check "SIGTERM ends it" eventually gone "$pid"
+removed() { [ ! -e "$tmp/pid" ]; }
+check "and the pid file goes with it" eventually removed
+
+# A failure after all is told to whoever started it.
+timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
+check "what cannot start says so before it is in the background" test $? = 66
+
+# The shape that containers use.
+free_port
+if has_v6; then
+	start shape "$tmp/in.tftpd" --stderr -L -p -c -a "127.0.0.1:$port" -a "[::1]:$port" -/ --path-prefix "$tmp/root" /
+	answer "--stderr -L -p -c -a -a -/ --path-prefix DIR / serves" 'R file octet' 'served 7 *'
+	answer "a name with a slash too" 'R /file octet' 'served 7 *'
+	answer "and takes uploads" 'W /sub/../up octet 10' 'ERROR 2'
+	answer "the prefix is not left" 'R ../rules octet' 'ERROR 2'
+	check "it logs to standard error" grep -q 'sent file=file' "$tmp/shape.log"
+	stop "$pid"
+fi
+free_port
+start jail "$tmp/in.tftpd" -L -p -a "127.0.0.1:$port" --jail "$tmp/root"
+answer "--jail makes names relative" 'R file octet' 'served 7 *'
+answer "and .. stops at the root" 'R ../../file octet' 'served 7 *'
+stop "$pid"
+
+# Started by inetd: a socket as standard input, served until nobody has asked for a while.
+free_port
+cat >"$tmp/inetd.pl" <<'END'
+use POSIX "dup2"; use Socket;
+my $port = shift;
+socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
+bind($s, sockaddr_in($port, inet_aton("127.0.0.1"))) or die;
+dup2(fileno($s), 0);
+exec(@ARGV) or die;
+END
+perl "$tmp/inetd.pl" "$port" "$tmp/in.tftpd" -t 3 -p -/ --path-prefix "$tmp/root" / >"$log" 2>&1 &
+pid=$!
+pids="$pids $pid"
+answer "inetd's socket is served" 'R file octet' 'served 7 *'
+check "and --timeout ends it" eventually gone "$pid"
+wait "$pid"
+check "with status 0" test $? = 0
+told=$("$tftpd" --explain 192.0.2.7 read file --deny 192.0.2.0/24 "$tmp/root")
+check "--explain knows who is denied" test "${told%not answered at all}" != "$told"
+
+# ---- as root --------------------------------------------------------------------------------------------------------
+
+if [ "$(id -u)" -ne 0 ] || ! id nobody >/dev/null 2>&1; then
+	skip "giving up root's rights: this is not root"
+	exit $failed
+fi
+nobody=$(id -u nobody)
+free_port
+# Debian's /etc/default/tftpd-hpa: TFTP_USERNAME, TFTP_ADDRESS, TFTP_OPTIONS="--secure", TFTP_DIRECTORY.
+timeout 10 "$tmp/in.tftpd" --listen --user nobody --address "127.0.0.1:$port" --secure --pidfile "$tmp/pid" -c \
+	--map-file "$tmp/rules" "$tmp/root" >"$log" 2>&1
+check "Debian's command line starts ($(cat "$log"))" test $? = 0
+pid=$(cat "$tmp/pid")
+pids="$pids $pid"
+status() { awk -v k="$1:" '$1 == k { $1 = ""; print }' "/proc/$pid/status"; }
+check "all user ids are nobody's" test "$(status Uid)" = " $nobody $nobody $nobody $nobody"
+check "all group ids too" test "$(status Gid | tr ' ' '\n' | sort -u | grep -c .)" = 1
+check "no group is left over" test "$(status Groups | tr -d ' ')" = "$(id -G nobody | tr -d ' ')"
+check "no capability is left" test "$(status CapPrm | tr -d ' 0')$(status CapEff | tr -d ' 0')" = ""
+check "its root is the directory" test "$(readlink "/proc/$pid/root")" = "$tmp/root"
+answer "it serves" 'R file octet' 'served 7 *'
+answer "a name that climbs stays in the root" 'R ../../../file octet' 'served 7 *'
+answer "an upload is made as nobody" 'W byuser octet 10' 'taken'
+check "that is its owner" test "$(stat -c %u:%a "$tmp/root/byuser")" = "$nobody:666"
+printf 'r ^newer$ file\n' >"$tmp/rules"
+kill -HUP "$pid"
+reread() { printf 'R newer octet\n' | perl "$(dirname "$0")/ask.pl" "$port" | grep -q served; }
+check "SIGHUP reads the rules from outside the root" eventually reread
+kill -9 "$pid"
+check "the pid file goes even after kill -9" eventually removed
+
+# A port below 1024, and an upload over a file whose directory is closed: the classic set-up.
+mkdir "$tmp/closed"
+printf 'old content here' >"$tmp/closed/config"
+chmod 666 "$tmp/closed/config"
+free_port
+start closed "$tmp/in.tftpd" -L -s -u nobody -a "127.0.0.1:$port" "$tmp/closed"
+answer "a file that is there is written in a directory that is closed" 'W config octet 5' 'taken'
+check "whole" test "$(stat -c %s "$tmp/closed/config")" = 5
+answer "others are not made" 'W other octet 5' 'ERROR 1'
+stop "$pid"
+start native "$tftpd" -c --user nobody -a "127.0.0.1:$port" "$tmp/closed"
+check "the native server drops root's rights too" test "$(status Uid)" = " $nobody $nobody $nobody $nobody"
+answer "and says who may not" 'W other octet 5' 'ERROR 2'
+check "in the log" grep -q "for uid $nobody" "$tmp/native.log"
+stop "$pid"
+
+# Without root: no chroot, but the same names.
+chmod 755 "$tmp"
+if command -v setpriv >/dev/null; then
+	start unpriv setpriv --reuid nobody --clear-groups "$tmp/in.tftpd" -L -s -c -a "127.0.0.1:$port" "$tmp/root"
+	answer "without root --secure still serves" 'R file octet' 'served 7 *'
+	answer "and holds" 'R ../../../../etc/passwd octet' 'ERROR 1'
+	stop "$pid"
+	setpriv --reuid nobody --clear-groups "$tmp/in.tftpd" -L -u root -s "$tmp/root" >"$log" 2>&1
+	check "only root can become somebody else" test $? = 71
+fi
+exit $failed

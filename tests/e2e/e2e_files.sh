@@ -1,0 +1,379 @@
+#!/bin/sh
+# The server's way with files: names that nearly fit, candidates for each client, uploads that are whole or not there,
+# files that change while they are read, and what it says before it does anything.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+mkdir -p "$tmp/root/Boot" "$tmp/root/sub" "$tmp/here"
+chmod 777 "$tmp/root" "$tmp/root/sub"
+printf 'boot' >"$tmp/root/Boot/BCD"
+printf 'loader' >"$tmp/root/pxelinux.0"
+printf 'one' >"$tmp/root/Twice"
+printf 'two' >"$tmp/root/tWICE"
+bytes 3000000 "$tmp/root/big"
+bytes 400000 "$tmp/here/file"
+
+# asked LINE...: what the server answers to these requests (see ask.pl), in $answers.
+asked() {
+	answers=$(for line; do printf '%s\n' "$line"; done | perl "$(dirname "$0")/ask.pl" "$port")
+}
+# answer NAME REQUEST ANSWER
+answer() {
+	asked "$2"
+	case "$answers" in
+	"$2: "$3) ok "$1" ;;
+	*) not_ok "$1: $(printf '%s' "$answers" | tr '\\' '/')" ;;
+	esac
+}
+# says NAME TEXT: the log holds it, soon
+says() {
+	holds() { grep -qF -- "$1" "$log"; }
+	if eventually holds "$2"; then ok "$1"; else not_ok "$1: the log has no \"$2\""; fi
+}
+
+# ---- tolerant names -------------------------------------------------------------------------------------------------
+
+start_tftpd tolerant -c "$tmp/root"
+answer "the exact name" 'R pxelinux.0 octet' 'served 6 *'
+answer "backslashes" 'R \Boot\BCD octet' 'served 4 *'
+answer "a drive letter" 'R C:\Boot\BCD octet' 'served 4 *'
+answer "junk behind the name" 'R pxelinux.0%ff%ff%01 octet' 'served 6 *'
+answer "another case" 'R PXELINUX.0 octet' 'served 6 *'
+answer "all of it at once" 'R d:\boot\bcd%ff octet' 'served 4 *'
+answer "a case that fits two files" 'R TWICE octet' 'ERROR 1'
+answer "a case that fits one of two exactly" 'R Twice octet' 'served 3 *'
+answer "a name that is far from all" 'R nothing-like-it octet' 'ERROR 1'
+says "what was done to a name is in the log" 'asked="d:\x5cboot\x5cbcd\xff" file=Boot/BCD'
+says "and how" 'by="slashes, drive, junk, case"'
+check "once" test "$(grep -c 'by="slashes, drive, junk, case"' "$log")" = 1
+answer "a name with a typing error is not guessed" 'R pxelinux.1 octet' 'ERROR 1'
+says "but suggested" 'did you mean `pxelinux.0` (similar)?'
+answer "an upload with backslashes goes into the directory" 'W sub\new octet 10' 'taken'
+check "as it should" test -s "$tmp/root/sub/new"
+answer "tolerance does not climb" 'R ..\..\etc\passwd octet' 'ERROR 2'
+stop "$pid"
+start_tftpd strict --names strict "$tmp/root"
+answer "strict names are taken as they are" 'R PXELINUX.0 octet' 'ERROR 1'
+says "the case is suggested" 'did you mean `pxelinux.0` (case)?'
+answer "strict backslashes are no slashes" 'R \Boot\BCD octet' 'ERROR 1'
+says "the slash is suggested" 'did you mean `Boot/BCD` (slash)?'
+stop "$pid"
+
+# ---- candidates -----------------------------------------------------------------------------------------------------
+
+mkdir -p "$tmp/by/127.0.0.1" "$tmp/by/7F000001" "$tmp/by/10.0.0.1"
+printf 'by ip' >"$tmp/by/127.0.0.1/config"
+printf 'by hex' >"$tmp/by/7F000001/hexed"
+printf 'not yours' >"$tmp/by/10.0.0.1/other"
+start_tftpd roots --root "$tmp/by/{ip}:$tmp/by/x-{mac}:$tmp/by/{ip-hex}:$tmp/root"
+answer "a directory by address comes first" 'R config octet' 'served 5 *'
+answer "then one by the address in hex" 'R hexed octet' 'served 6 *'
+answer "then the one for all" 'R pxelinux.0 octet' 'served 6 *'
+answer "another client's is out of reach" 'R ../10.0.0.1/other octet' 'ERROR 2'
+answer "a file in none of them" 'R other octet' 'ERROR 1'
+stop "$pid"
+for bad in 'x{ip' 'x}' "$tmp/{name}" ''; do
+	timeout 5 "$tftpd" --port 0 --root "$bad" >"$tmp/out" 2>&1
+	check "--root $bad is refused as a wrong command line" test $? = 64
+done
+
+# The MAC comes from the kernel's neighbours, so it takes two machines.
+if ip netns add "files$$" 2>/dev/null; then
+	ip link add "fa$$" type veth peer name "fb$$" netns "files$$" &&
+		ip addr add 198.51.100.1/24 dev "fa$$" && ip link set "fa$$" up &&
+		ip -n "files$$" link set "fb$$" address 52:54:00:aa:bb:cc && ip -n "files$$" addr add 198.51.100.2/24 dev "fb$$" &&
+		ip -n "files$$" link set "fb$$" up
+	mkdir -p "$tmp/mac/52-54-00-aa-bb-cc" "$tmp/mac/52:54:00:aa:bb:cc"
+	printf 'dashed' >"$tmp/mac/52-54-00-aa-bb-cc/config"
+	printf 'colons!' >"$tmp/mac/52:54:00:aa:bb:cc/other"
+	free_port
+	printf 'r ^rule$ 52-\\m\nr ^52-(52-54-00-aa-bb-cc)$ pxelinux.0\n' >"$tmp/macrules"
+	if start mac "$tftpd" -a "198.51.100.1:$port" -m "$tmp/macrules" --root "$tmp/mac/{mac-dash}:$tmp/mac/{mac}:$tmp/root"; then
+		fetch() { ip netns exec "files$$" "$tftp" get "tftp://198.51.100.1:$port/$1" "$tmp/here/got" && cat "$tmp/here/got"; }
+		check "a directory by MAC" test "$(fetch config)" = dashed
+		check "a directory by MAC with colons" test "$(fetch other)" = 'colons!'
+		check "the MAC in a rule" test "$(fetch rule)" = loader
+		stop "$pid"
+	else
+		not_ok "a server for two machines starts: $(cat "$tmp/mac.log")"
+	fi
+	ip netns del "files$$"
+	ip link del "fa$$" 2>/dev/null
+else
+	skip "directories by MAC: no network namespaces here"
+fi
+
+# ---- rules, read again ----------------------------------------------------------------------------------------------
+
+printf 'r ^old$ pxelinux.0\n' >"$tmp/rules"
+start_tftpd rules -v -v -v -m "$tmp/rules" "$tmp/root"
+answer "a rule" 'R old octet' 'served 6 *'
+says "its step is in the log" 'step="rule in line 1: replaced" name=pxelinux.0'
+printf 'r ^new$ pxelinux.0\n' >"$tmp/rules"
+kill -HUP "$pid"
+says "SIGHUP reads the rules again" "read 1 rules"
+answer "the new rule" 'R new octet' 'served 6 *'
+answer "and not the old one" 'R old octet' 'ERROR 1'
+printf 'r ^broken(\n' >"$tmp/rules"
+kill -HUP "$pid"
+says "a bad file is named with its line" "rules: line 1: bad regular expression"
+answer "and keeps the old rules" 'R new octet' 'served 6 *'
+rm "$tmp/rules"
+kill -HUP "$pid"
+says "so does one that is gone" "old rules stay in force"
+answer "still" 'R new octet' 'served 6 *'
+stop "$pid"
+printf 'rg a a\n' >"$tmp/rules"
+start_tftpd circle -m "$tmp/rules" "$tmp/root"
+answer "rules that run in a circle end" 'R aaa octet' 'ERROR 2'
+says "and say so" "too many steps"
+stop "$pid"
+
+# ---- words without deeds --------------------------------------------------------------------------------------------
+
+# told NAME STATUS TEXT ARGUMENTS...: the output holds the text
+told() {
+	title=$1 wanted=$2 text=$3
+	shift 3
+	timeout 5 "$tftpd" "$@" >"$tmp/out" 2>&1 </dev/null
+	status=$?
+	if [ $status = "$wanted" ] && grep -qE -- "$text" "$tmp/out"; then
+		ok "$title"
+	else
+		not_ok "$title: status $status, $(tr '\n\\' '|/' <"$tmp/out")"
+	fi
+}
+printf 'rg \\\\ /\na \\.pvt$ private\n' >"$tmp/rules"
+told "--explain says that a file is served" 0 '^verdict +served$' --explain 192.0.2.7 read pxelinux.0 "$tmp/root"
+told "--explain shows the guesses" 0 '^found +Boot/BCD$' --explain 192.0.2.7 read '\boot\bcd' "$tmp/root"
+told "--explain shows the rules" 0 'rule in line 1: replaced +/Boot/BCD' --explain 192.0.2.7 read '\Boot\BCD' -m "$tmp/rules" "$tmp/root"
+told "--explain shows a refusal" 1 '^verdict +refused with ERROR 2: private' --explain 192.0.2.7 read x.pvt -m "$tmp/rules" "$tmp/root"
+told "--explain shows a miss and what is near" 1 'did you mean `pxelinux.0`' --explain 192.0.2.7 read pxelinux.00 "$tmp/root"
+told "--explain shows that uploads are off" 1 'started without --create' --explain 192.0.2.7 write x "$tmp/root"
+told "--explain shows an upload" 0 '^verdict +accepted$' --explain 2001:db8::1 write x -c "$tmp/root"
+told "--explain shows the options" 0 '^options +blksize up to 1024' --explain 192.0.2.7 read pxelinux.0 -B 1024 "$tmp/root"
+told "--explain makes no directory" 0 'would be made, with its directory' --explain 192.0.2.7 write made/x -c --mkdir "$tmp/root"
+check "really not" test ! -e "$tmp/root/made"
+told "--explain wants an address" 64 'nowhere/x' --explain nowhere/x read x "$tmp/root"
+told "--explain wants read or write" 64 'read or write' --explain 192.0.2.7 fetch x "$tmp/root"
+told "--check says what would be served" 0 "^serves +$tmp/root" --check -m "$tmp/rules" "$tmp/root"
+printf 'r (\n' >"$tmp/badrules"
+told "--check finds a bad rule" 78 'badrules: line 1: ' --check -m "$tmp/badrules" "$tmp/root"
+told "--check finds a missing directory" 78 'nothing' --check "$tmp/nothing"
+told "--check finds a missing user" 78 'no-such-user' --check -u no-such-user "$tmp/root"
+told "--check finds a bad address" 64 '::1:69' --check -a '[::1:69' "$tmp/root"
+printf '\\Boot\\BCD\nPUT x.pvt\n' >"$tmp/list"
+told "--map-test shows what becomes of names" 0 '^becomes +/Boot/BCD$' --map-test "$tmp/list" -m "$tmp/rules" "$tmp/root"
+told "--map-test shows refusals" 0 '^refused +by the rule in line 2: private$' --map-test "$tmp/list" -m "$tmp/rules" "$tmp/root"
+
+# ---- uploads --------------------------------------------------------------------------------------------------------
+
+left() { (cd "$tmp/root" && find . -newer "$tmp/mark" -type f | sort | tr '\n' ' '); }
+touch "$tmp/mark"
+put() { "$tftp" put "$1" "tftp://127.0.0.1:$port/$2" 2>"$tmp/here/err"; }
+
+start_tftpd options -c --on-exists version --keep 2 --mkdir --max-upload 500K "$tmp/root"
+for n in 1 2 3 4; do
+	printf 'version %s' $n >"$tmp/here/v"
+	put "$tmp/here/v" cfg/switch/running
+done
+check "the newest has the name" grep -q 'version 4' "$tmp/root/cfg/switch/running"
+check "the one before is kept" grep -q 'version 3' "$tmp/root/cfg/switch/running.~3~"
+check "and the one before that" grep -q 'version 2' "$tmp/root/cfg/switch/running.~2~"
+check "but no more" test "$(find "$tmp/root/cfg/switch" -type f | wc -l)" = 3
+put "$tmp/root/big" toolarge
+check "what is too large is refused as disk full ($?)" test $? = 70
+says "before any data" 'refused write file=toolarge'
+"$tftp" put - "tftp://127.0.0.1:$port/toolarge" <"$tmp/root/big" 2>/dev/null
+check "and where its size is not told, when it grows too large" test $? = 70
+check "nothing of it is left" test "$(find "$tmp/root" -name '*toolarge*' -o -name '.tftp-part-*')" = ""
+answer "--mkdir does not climb" 'W ../made/x octet 1' 'ERROR 2'
+stop "$pid"
+rm -rf "$tmp/root/cfg"
+
+start_tftpd exists -c --on-exists refuse --upload-name 'in/{ip}-{date}-{name}' --mkdir "$tmp/root"
+answer "an upload gets its name from a template" 'W conf octet 100' 'taken'
+check "with address and date" test -s "$tmp/root/in/127.0.0.1-$(date +%Y-%m-%d)-conf"
+answer "what is there already is ERROR 6" 'W conf octet 100' 'ERROR 6'
+stop "$pid"
+start_tftpd same -c --on-exists same "$tmp/root"
+put "$tmp/here/file" same
+check "--on-exists same takes a new file" test $? = 0
+put "$tmp/here/file" same
+check "and the same again" test $? = 0
+put "$tmp/here/v" same
+check "and nothing else (73)" test $? = 73
+check "which stays" cmp -s "$tmp/here/file" "$tmp/root/same"
+stop "$pid"
+start_tftpd free -c --min-free 1000000T "$tmp/root"
+put "$tmp/here/v" nofree
+check "--min-free refuses what would fill the disk" test $? = 70
+stop "$pid"
+start_tftpd readonly -c --read-only "$tmp/root"
+answer "--read-only refuses uploads" 'W x octet 10' 'ERROR 2'
+stop "$pid"
+start_tftpd rejecting --reject-all "$tmp/root"
+answer "--reject-all refuses all" 'R pxelinux.0 octet' 'ERROR 2'
+stop "$pid"
+start_tftpd links --symlinks any -c "$tmp/root"
+ln -s "$tmp/here/v" "$tmp/root/outward"
+answer "--symlinks any follows them out" 'R outward octet' 'served 9 *'
+answer "but never for an upload" 'W outward octet 10' 'ERROR 2'
+stop "$pid"
+start_tftpd nolinks --symlinks none "$tmp/root"
+ln -s pxelinux.0 "$tmp/root/inward"
+answer "--symlinks none follows none" 'R inward octet' 'ERROR 2'
+stop "$pid"
+start_tftpd byhand --without openat2 "$tmp/root"
+answer "without openat2 links inside are followed" 'R inward octet' 'served 6 *'
+answer "and those that lead out are not" 'R outward octet' 'ERROR 2'
+answer "nor names" 'R ../here/v octet' 'ERROR 2'
+stop "$pid"
+rm -f "$tmp/root/inward" "$tmp/root/outward"
+
+# A client that goes away, with --keep-partial.
+start_tftpd partial -c --keep-partial "$tmp/root"
+printf 'old' >"$tmp/root/kept"
+mkfifo "$tmp/here/pipe"
+"$tftp" put - "tftp://127.0.0.1:$port/kept" <"$tmp/here/pipe" 2>/dev/null &
+client=$!
+exec 9>"$tmp/here/pipe"
+head -c 100000 "$tmp/here/file" >&9
+unfinished() { [ -n "$(find "$tmp/root" -name '.tftp-part-*' -size +100)" ]; }
+eventually unfinished
+kill $client
+wait $client 2>/dev/null
+exec 9>&-
+kept() { [ -s "$tmp/root/kept.partial" ]; }
+check "what arrived is kept as .partial" eventually kept
+check "the file itself is the old one" grep -qx old "$tmp/root/kept"
+stop "$pid"
+
+# kill -9 at random moments: the name is the old file or the new one, and nothing of the rest survives the next start.
+printf 'old content' >"$tmp/root/victim"
+cp "$tmp/root/victim" "$tmp/here/old"
+bad=0 new=0
+for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	cp "$tmp/here/old" "$tmp/root/victim"
+	start_tftpd "kill" -c "$tmp/root"
+	"$tftp" put "$tmp/root/big" "tftp://127.0.0.1:$port/victim" --blksize 512 --windowsize 4 >/dev/null 2>&1 &
+	client=$!
+	perl -e 'select(undef, undef, undef, rand(0.12))'
+	kill -9 "$pid"
+	wait "$pid" 2>/dev/null
+	kill $client 2>/dev/null
+	wait $client 2>/dev/null
+	if cmp -s "$tmp/root/big" "$tmp/root/victim"; then
+		new=$((new + 1))
+	elif ! cmp -s "$tmp/here/old" "$tmp/root/victim"; then
+		bad=$((bad + 1))
+	fi
+done
+check "kill -9 in $round uploads: old or new, never half ($new new)" test $bad = 0
+printf 'half' >"$tmp/root/sub/.tftp-part-0000000000000000"
+start_tftpd swept -c "$tmp/root"
+clean() { [ -z "$(find "$tmp/root" -name '.tftp-part-*')" ]; }
+check "what was left unfinished is removed at the next start" eventually clean
+says "and said" "left unfinished"
+
+# Two uploads to one name, and a reader of the old file.
+bytes 2000000 "$tmp/here/a"
+bytes 2000000 "$tmp/here/b"
+cp "$tmp/root/big" "$tmp/root/shared"
+"$tftp" get "tftp://127.0.0.1:$port/shared" "$tmp/here/reader" --blksize 512 --windowsize 1 2>/dev/null &
+reader=$!
+perl -e 'select(undef, undef, undef, 0.02)'
+put "$tmp/here/a" shared &
+first=$!
+"$tftp" put "$tmp/here/b" "tftp://127.0.0.1:$port/shared" 2>/dev/null
+second=$?
+wait $first
+check "two uploads to one name both succeed" test "$? $second" = "0 0"
+check "and one of them has it, whole" eval 'cmp -s "$tmp/here/a" "$tmp/root/shared" || cmp -s "$tmp/here/b" "$tmp/root/shared"'
+wait $reader
+check "a reader that began before has the old file" cmp -s "$tmp/here/reader" "$tmp/root/big"
+stop "$pid"
+
+# ---- files that change while they are read --------------------------------------------------------------------------
+
+# slowly: a client that asks for a block at a time, and changes the file in between (a shell command as argument).
+cat >"$tmp/slowly.pl" <<'END'
+use strict; use IO::Select; use Socket;
+my ($port, $name, $command) = @ARGV;
+socket(my $s, PF_INET, SOCK_DGRAM, 0); my $to = sockaddr_in($port, inet_aton("127.0.0.1"));
+send($s, pack("n", 1) . "$name\0octet\0", 0, $to);
+my $data = "";
+for (my $n = 1; ; $n++) {
+	IO::Select->new($s)->can_read(5) or die "silence\n";
+	my $from = recv($s, my $p, 65536, 0);
+	my ($op, $block, $text) = unpack("nna*", $p);
+	if ($op == 5) { $text =~ s/\0//; print "ERROR $block $text\n"; exit; }
+	send($s, pack("nn", 4, $block), 0, $from);
+	if ($block != $n % 65536) { $n--; next; } # sent twice
+	$data .= $text;
+	system($command) if $n == 100;
+	if (length($text) < 512) { open(my $f, ">", $ARGV[3]); print $f $data; print "done\n"; exit; }
+}
+END
+start_tftpd changing "$tmp/root"
+slowly() { cp "$tmp/root/big" "$tmp/root/changing"; perl "$tmp/slowly.pl" "$port" changing "$1" "$tmp/here/slow"; }
+said=$(slowly "truncate -s 100000 $tmp/root/changing")
+check "a file that shrinks ends in an ERROR ($said)" test "${said#ERROR 0 }" != "$said"
+said=$(slowly "cp $tmp/here/a $tmp/root/changing.new; mv $tmp/root/changing.new $tmp/root/changing")
+check "a file that is replaced goes on ($said)" cmp -s "$tmp/here/slow" "$tmp/root/big"
+said=$(slowly "rm $tmp/root/changing")
+check "a file that is removed goes on ($said)" cmp -s "$tmp/here/slow" "$tmp/root/big"
+said=$(slowly "echo more >>$tmp/root/changing")
+check "a file that grows ends where it ended ($said)" cmp -s "$tmp/here/slow" "$tmp/root/big"
+answer "and the server is well" 'R pxelinux.0 octet' 'served 6 *'
+says "the log has the reason" 'became shorter'
+stop "$pid"
+
+# ---- a slow disk ----------------------------------------------------------------------------------------------------
+
+# Half a second for each fsync, by a library in front of the C library's: the other transfers must not notice.
+cat >"$tmp/slow.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+int fsync(int fd) { (void)fd; usleep(500000); return 0; }
+END
+if ! grep -qaE '__(asan|tsan)_init' "$tftpd" && ${CC:-cc} -shared -fPIC -o "$tmp/slow.so" "$tmp/slow.c" 2>/dev/null; then
+	free_port
+	log=$tmp/slow.log
+	start slow env LD_PRELOAD="$tmp/slow.so" "$tftpd" -c -a "127.0.0.1:$port" "$tmp/root"
+	# The slowest of a hundred reads, and how many there were, in 0.8 s.
+	reads() {
+		perl -MTime::HiRes=time -MIO::Select -MSocket -e '
+			my @took; my $end = time + 0.8;
+			while (time < $end) {
+				socket(my $s, PF_INET, SOCK_DGRAM, 0); my $t = time;
+				send($s, pack("n", 1) . "pxelinux.0\0octet\0", 0, sockaddr_in($ARGV[0], inet_aton("127.0.0.1")));
+				IO::Select->new($s)->can_read(5) or die; my $from = recv($s, my $p, 600, 0);
+				push @took, (time - $t) * 1000;
+				send($s, pack("nn", 4, 1), 0, $from);
+			}
+			@took = sort { $a <=> $b } @took;
+			printf "%d %d", $took[@took * 0.99], scalar @took;' "$port"
+	}
+	alone=$(reads)
+	put "$tmp/here/a" slow-upload &
+	upload=$!
+	beside=$(reads)
+	wait $upload
+	check "the upload is acknowledged" test $? = 0
+	# On a busy machine both are slow; an fsync in the loop would leave room for one read in 500 ms.
+	check "reads beside an fsync of 500 ms wait at most 50 ms longer (99 of 100, number: $alone, beside: $beside)" \
+		test "${beside% *}" -lt $((${alone% *} + 50))
+	took() { grep -q 'received file=slow-upload.* seconds=\(0\.[5-9]\|[1-9]\)' "$log"; }
+	check "though not before it is on disk" eventually took
+	stop "$pid"
+	start fast env LD_PRELOAD="$tmp/slow.so" "$tftpd" -c --no-sync -a "127.0.0.1:$port" "$tmp/root"
+	log=$tmp/fast.log
+	put "$tmp/here/v" fast-upload
+	quick() { grep -q 'received file=fast-upload.* seconds=0\.[0-2]' "$log"; }
+	check "--no-sync does not wait for the disk" eventually quick
+	stop "$pid"
+else
+	skip "a slow disk: a library in front of the C library is not possible here"
+fi
+exit $failed

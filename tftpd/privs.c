@@ -1,0 +1,94 @@
+/* Privileges: looked up early, dropped late, verified. */
+#include "privs.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static int found(struct privs *p, const struct passwd *pw)
+{
+	p->uid = pw->pw_uid;
+	p->gid = pw->pw_gid;
+	p->ngroups = PRIVS_GROUPS;
+	snprintf(p->user, sizeof(p->user), "%s", pw->pw_name);
+	if (getgrouplist(pw->pw_name, pw->pw_gid, p->groups, &p->ngroups) < 0)
+		p->ngroups = PRIVS_GROUPS;
+	p->change = true;
+	return 0;
+}
+
+int privs_find(struct privs *p, const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	const char *user = c->user != NULL ? c->user : c->hpa ? "nobody" : "tftp";
+	const struct passwd *pw;
+
+	memset(p, 0, sizeof(*p));
+	/* Who is not root stays who he is, unless somebody else was asked for. */
+	if (geteuid() != 0 && c->user == NULL)
+		return 0;
+	pw = getpwnam(user);
+	if (pw == NULL && c->user == NULL && !c->hpa)
+		return 0;
+	if (pw == NULL) {
+		snprintf(error, CONFIG_ERROR_MAX, "there is no user \"%.64s\" (--user)", user);
+		return EX_NOUSER;
+	}
+	if (geteuid() == 0)
+		return found(p, pw);
+	if (pw->pw_uid == geteuid())
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "only root can become \"%.64s\" (--user)", user);
+	return EX_OSERR;
+}
+
+static int failed(const char *what, const struct privs *p, char error[CONFIG_ERROR_MAX])
+{
+	snprintf(error, CONFIG_ERROR_MAX, "cannot become user \"%.64s\": %s: %s", p->user, what, strerror(errno));
+	return EX_OSERR;
+}
+
+/* Root's rights must be out of reach now, whatever this kernel or container makes of the calls above. */
+static bool regained(const struct privs *p)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	if (getresuid(&r, &e, &s) != 0 || getresgid(&rg, &eg, &sg) != 0)
+		return true;
+	if (r != p->uid || e != p->uid || s != p->uid || rg != p->gid || eg != p->gid || sg != p->gid)
+		return true;
+	return p->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0 || chroot(".") == 0);
+}
+
+int privs_drop(const struct privs *p, int root, bool *jailed, char error[CONFIG_ERROR_MAX])
+{
+	*jailed = false;
+	if (root >= 0 && geteuid() == 0) {
+		if (fchdir(root) != 0 || chroot(".") != 0) {
+			snprintf(error, CONFIG_ERROR_MAX, "cannot chroot: %s", strerror(errno));
+			return EX_OSERR;
+		}
+		*jailed = true;
+	}
+	if (!p->change)
+		return 0;
+	if (setgroups((size_t)p->ngroups, p->groups) != 0)
+		return failed("setgroups", p, error);
+	if (setresgid(p->gid, p->gid, p->gid) != 0)
+		return failed("setgid", p, error);
+	if (setresuid(p->uid, p->uid, p->uid) != 0)
+		return failed("setuid", p, error);
+	if (!regained(p))
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "cannot give up root's rights for good");
+	return EX_OSERR;
+}
+
+bool privs_lose(const struct privs *p)
+{
+	return p->change && p->uid != 0;
+}
