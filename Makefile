@@ -28,7 +28,7 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built
+.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built check-long coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -138,6 +138,26 @@ fuzz:
 	@tests/fuzz/run.sh build/fuzz $(T) $(ARGS)
 
 fuzz-built: $(FUZZ)
+
+# Everything in make check, then more of it: tens of thousands of seeds, every place for a failing system call, memcheck.
+check-long: check
+	@tests/long.sh $(BUILD) $(UNIT) $(SIM) $(WIRE)
+
+coverage: setup
+	-@$(MAKE) --no-print-directory BUILD=build/cov CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage covered
+	@tests/coverage.sh build/cov $(ARGS)
+
+covered: all $(TESTBINS) $(FUZZ) $(FAULTLIB)
+	@tests/run.sh $(BUILD) $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
+
+analyse:
+	@tests/analyse.sh $(ARGS)
+
+interop: all setup
+	@tests/interop.sh $(BUILD) >tests/INTEROP.md.new && mv tests/INTEROP.md.new tests/INTEROP.md
+
+soak: all setup $(FAULTLIB)
+	@tests/soak.sh $(BUILD) $(ARGS)
 
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BENCH): $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(BUILD)/libcommon.a
