@@ -28,7 +28,8 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built check-long coverage covered analyse interop soak
+.PHONY: all run check unit sim e2e lint setup bench clean
+.PHONY: fuzz fuzz-built check-long coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -82,7 +83,8 @@ $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))
 FAULTS := $(filter %/test_faults %/test_faults_server %/test_faults_client,$(UNIT))
 $(FAULTS): $(OBJ)/tests/lib/fault_alloc.o
-$(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup asprintf __asprintf_chk free mmap)
+WRAPPED := malloc calloc realloc strdup asprintf __asprintf_chk free mmap
+$(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(WRAPPED))
 
 # Goes before the C library in e2e_faults.sh, so it is no part of any program.
 FAULTLIB := $(BUILD)/tests/fault_preload.so
@@ -139,7 +141,7 @@ fuzz:
 
 fuzz-built: $(FUZZ)
 
-# Everything in make check, then more of it: tens of thousands of seeds, every place for a failing system call, memcheck.
+# make check, then more of it: tens of thousands of seeds, every place for a failing system call, memcheck.
 check-long: check
 	@tests/long.sh $(BUILD) $(UNIT) $(SIM) $(WIRE)
 

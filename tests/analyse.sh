@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/analyse.sh [FILE.c...]: gcc -fanalyzer, clang-tidy (.clang-tidy) and cppcheck over the programs. What is known to
-# be wrong stands in tests/analyse.known with its reason; anything else fails. Prints "ok ", "not ok " and "skip " lines.
+# tests/analyse.sh [FILE.c...]: gcc -fanalyzer, clang-tidy (.clang-tidy) and cppcheck over the programs. What is known
+# to be wrong stands in tests/analyse.known with its reason; anything else fails. Prints ok, not ok and skip lines.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C

@@ -1,7 +1,7 @@
 #!/bin/bash
-# tests/coverage.sh BUILD: the figures of a run of all tests on programs built with --coverage (make coverage does both).
-# Lines and branches for each file and each room, from gcov's own summary; then the lines that no test reached, if a file
-# is named: tests/coverage.sh BUILD common/loop.c. Branches are those of the source that were taken at least once.
+# tests/coverage.sh BUILD: the figures of a run of all tests on programs built with --coverage (make coverage).
+# Lines and branches for each file and each room, from gcov's own summary; then the lines that no test reached, if a
+# file is named: tests/coverage.sh BUILD common/loop.c. Branches are those of the source that were taken at least once.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$1
@@ -23,7 +23,9 @@ for room in common tftpd tftp; do
 			END { print f "\t" (lines ? lines : "0\t0") "\t" (branches ? branches : "0\t0") }'
 	done
 done | awk -F '\t' '
-	function show(name, l, nl, b, nb) { printf "%-28s %7.1f%% of %5d lines  %7.1f%% of %5d branches\n", name, l, nl, b, nb }
+	function show(name, l, nl, b, nb) {
+		printf "%-28s %7.1f%% of %5d lines  %7.1f%% of %5d branches\n", name, l, nl, b, nb
+	}
 	{
 		split($1, part, "/")
 		room = part[1]
@@ -32,5 +34,8 @@ done | awk -F '\t' '
 		show($1, $2, $3, $4, $5)
 		l[room] += $2 * $3 / 100; nl[room] += $3; b[room] += $4 * $5 / 100; nb[room] += $5
 	}
-	function total(r) { show(r "/", nl[r] ? 100 * l[r] / nl[r] : 0, nl[r], nb[r] ? 100 * b[r] / nb[r] : 0, nb[r]); print "" }
+	function total(r) {
+		show(r "/", nl[r] ? 100 * l[r] / nl[r] : 0, nl[r], nb[r] ? 100 * b[r] / nb[r] : 0, nb[r])
+		print ""
+	}
 	END { total(last) }'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/interop.sh BUILD: everybody's client against our server and our client against everybody's server, as a Markdown
-# table on standard output (make interop keeps it as tests/INTEROP.md). Each cell is transfers of several files, compared
-# byte for byte: "yes", "no" with how many failed, or why there is none.
+# table on standard output (make interop keeps it as tests/INTEROP.md). Each cell is transfers of several files,
+# compared byte for byte: "yes", "no" with how many failed, or why there is none.
 # shellcheck source-path=SCRIPTDIR source=e2e/lib.sh
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$TOP/tests/e2e/lib.sh"
@@ -18,6 +18,7 @@ octets="f0 f1 f512 f100000"
 
 version() {
 	case $1 in
+	"this one") "$tftpd" --version | sed -n '1s/^tftpd //p' ;;
 	curl) command -v curl >/dev/null && curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p' ;;
 	busybox) peer busybox-static/bin/busybox 2>&1 | sed -n '1s/^BusyBox v\([^ ]*\).*/\1/p' ;;
 	tftp-hpa) peer tftp-hpa/usr/bin/tftp -V 2>&1 | sed -n '1s/^tftp-hpa \([^,]*\).*/\1/p' ;;
@@ -59,7 +60,7 @@ cell() {
 	bad=0 all=0
 }
 
-# ---- clients against our server: each has get and put, with a mode and options -------------------------------------------
+# ---- clients against our server: each has get and put, with a mode and options -------------------------------------
 
 client_curl() {
 	local way=$1 mode=$2 file=$3 local=$4
@@ -116,14 +117,19 @@ row() {
 echo "# Interoperability"
 echo
 echo "Made by \`make interop\` ($(. /etc/os-release && echo "$PRETTY_NAME")); not written by hand. Every \"yes\" stands"
-echo "for files of 0, 1, 512 and 100,000 bytes (octet) or a text with bare LF and CR (netascii), compared byte for byte."
+echo "for files of 0, 1, 512 and 100,000 bytes (octet) or a text with bare LF and CR (netascii), compared by the byte."
 echo "\"-\" is what that program cannot be told to do."
 echo
 start_tftpd server --create "$root"
+# head_of WHAT: the first lines of a table
+head_of() {
+	echo "| $1 | version | get octet | put octet | get netascii | put netascii | get blksize 1428 | put blksize 1428 |" \
+	    "get windowsize 8 | get without options |"
+	echo "|---|---|---|---|---|---|---|---|---|---|"
+}
 echo "## Other clients, our server"
 echo
-echo "| client | version | get octet | put octet | get netascii | put netascii | get blksize 1428 | put blksize 1428 | get windowsize 8 | get without options |"
-echo "|---|---|---|---|---|---|---|---|---|---|"
+head_of client
 if command -v curl >/dev/null; then
 	row curl
 	client client_curl get octet && cell
@@ -170,7 +176,7 @@ if has_peer busybox-static/bin/busybox; then
 	echo
 fi
 
-# ---- our client against other servers ------------------------------------------------------------------------------------
+# ---- our client against other servers ------------------------------------------------------------------------------
 
 # from_here WAY MODE OPTIONS...: our client converts texts, so what comes back is the file
 from_here() {
@@ -198,14 +204,10 @@ server_row() {
 	echo
 }
 
-server_head() {
-	echo
-	echo "## Our client, other servers"
-	echo
-	echo "| server | version | get octet | put octet | get netascii | put netascii | get blksize 1428 | put blksize 1428 | get windowsize 8 | get without options |"
-	echo "|---|---|---|---|---|---|---|---|---|---|"
-}
-server_head
+echo
+echo "## Our client, other servers"
+echo
+head_of server
 row "this one"
 from_here get octet
 from_here put octet
@@ -233,5 +235,5 @@ if [ "$(id -u)" -eq 0 ]; then
 	fi
 fi
 echo
-echo "A window needs both ends: tftpd-hpa, dnsmasq and busybox know none, and the transfer goes on without. dnsmasq takes no"
-echo "uploads."
+echo "A window needs both ends: tftpd-hpa, dnsmasq and busybox know none, and the transfer goes on without."
+echo "dnsmasq takes no uploads."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/long.sh BUILD TEST...: what make check-long adds to make check. SIM_RUNS= sets the seeds of each simulator program
-# (default 10000); valgrind's memcheck goes over the unit tests and over the wire tests' server.
+# tests/long.sh BUILD TEST...: what make check-long adds to make check. SIM_RUNS= sets the seeds of each simulator
+# program (default 10000); valgrind's memcheck goes over the unit tests and over the wire tests' server.
 set -u
 build=$1
 shift

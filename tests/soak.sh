@@ -61,10 +61,11 @@ client() {
 # What the server suffers meanwhile.
 trouble() {
 	serial=0
+	calls="pread preadv pwrite pwritev openat openat2 fsync renameat sendto sendmsg sendmmsg recvmmsg socket bind ppoll"
 	hup=$(awk '/^SigBlk/ { print substr($2, 16) }' "/proc/$server_pid/status")
 	while [ "$(date +%s)" -lt "$until" ]; do
 		serial=$((serial + 1))
-		call=$(pick "pread preadv pwrite pwritev openat openat2 fsync renameat sendto sendmsg sendmmsg recvmmsg socket bind ppoll")
+		call=$(pick "$calls")
 		errors="4 5 11 12 24 28 105"
 		# What the kernel never says to a caller in order is the end of the loop.
 		[ "$call" = ppoll ] && errors="4 12"

@@ -10,7 +10,8 @@ preload=$build/tests/fault_preload.so
 ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 export ASAN_OPTIONS
 
-EINTR=4 EIO=5 EAGAIN=11 ENOMEM=12 EACCES=13 EINVAL=22 EMFILE=24 ENOSPC=28 EPERM=1 ENOBUFS=105 ENETUNREACH=101 EADDRINUSE=98
+EINTR=4 EIO=5 EAGAIN=11 ENOMEM=12 EACCES=13 EINVAL=22 EMFILE=24 ENOSPC=28 EPERM=1
+ENOBUFS=105 ENETUNREACH=101 EADDRINUSE=98
 
 # call, errors; what fails in the middle of a transfer fails in several places
 cases() {
@@ -79,7 +80,8 @@ suffer() {
 	fi
 	cp "$here/old" "$here/root/upload"
 	plan "$@"
-	timeout 20 "$tftp" put --retries 3 --max-time 12 --blksize 1400 --mode $mode "$here/root/file" "$url/upload" 2>"$here/err"
+	timeout 20 "$tftp" put --retries 3 --max-time 12 \
+	    --blksize 1400 --mode $mode "$here/root/file" "$url/upload" 2>"$here/err"
 	status=$?
 	plan
 	if [ $status = 0 ]; then
@@ -108,7 +110,8 @@ worker() {
 	bytes 1000 "$here/old"
 	me=$1 of=$2 list=$3
 	shift 3
-	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload start_tftpd "faults$me" --give-up 3 --create "$@" "$here/root"
+	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload \
+	    start_tftpd "faults$me" --give-up 3 --create "$@" "$here/root"
 	server_pid=$pid
 	url=tftp://127.0.0.1:$port
 	plan
