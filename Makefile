@@ -107,6 +107,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
+$(BUILD)/tests/fuzz_remap: $(OBJ)/tftpd/remap.o
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
