@@ -99,6 +99,7 @@ suffer() {
 open_fds() { ls "/proc/$1/fd" | wc -l; }
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 # busy: transfers are still under way; each has a socket
+no_parts() { [ -z "$(find "$here/root" -name '.tftp-part-*')" ]; }
 at_rest() { [ "$(open_fds "$server_pid")" -le "$fds" ]; }
 
 # worker I OF CASES OPTIONS...: every OFth case, on a server of its own
@@ -144,7 +145,7 @@ worker() {
 		done
 	done <"$here/cases"
 	check "server $me closes every descriptor" eventually at_rest
-	check "server $me leaves no temporary file" test -z "$(find "$here/root" -name '.tftp-part-*')"
+	check "server $me leaves no temporary file" eventually no_parts
 	grown=$(($(rss "$server_pid") - memory))
 	check "server $me keeps its memory (${grown} KB more)" test "$grown" -lt "$slack"
 	stop "$server_pid"
