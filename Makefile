@@ -46,7 +46,8 @@ COMMON := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
 TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
-.PHONY: all run check unit sim e2e lint setup bench clean fuzz fuzz-built install uninstall deb check-long
+.PHONY: all run check unit sim e2e lint setup bench clean install uninstall deb
+.PHONY: fuzz fuzz-built check-long coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -108,7 +109,8 @@ $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))
 FAULTS := $(filter %/test_faults %/test_faults_server %/test_faults_client,$(UNIT))
 $(FAULTS): $(OBJ)/tests/lib/fault_alloc.o
-$(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup asprintf __asprintf_chk free mmap)
+WRAPPED := malloc calloc realloc strdup asprintf __asprintf_chk free mmap
+$(FAULTS): TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(WRAPPED))
 
 # Goes before the C library in e2e_faults.sh, so it is no part of any program.
 FAULTLIB := $(BUILD)/tests/fault_preload.so
@@ -136,6 +138,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
+$(BUILD)/tests/fuzz_remap: $(OBJ)/tftpd/remap.o
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -147,10 +150,6 @@ check: setup
 	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
 
 LONG := $(wildcard tests/e2e/long_*.sh)
-check-long: setup
-	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ) $(FAULTLIB)
-	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E) $(LONG)
-
 setup:
 	@tests/setup.sh
 
@@ -174,6 +173,28 @@ fuzz:
 	@tests/fuzz/run.sh build/fuzz $(T) $(ARGS)
 
 fuzz-built: $(FUZZ)
+
+# make check, then more of it: tens of thousands of seeds, every place for a failing system call, memcheck.
+# It ends with a whole system with systemd, from install to uninstall.
+check-long: check
+	@tests/long.sh $(BUILD) $(UNIT) $(SIM) $(WIRE)
+	@tests/run.sh $(BUILD) $(LONG)
+
+coverage: setup
+	-@$(MAKE) --no-print-directory BUILD=build/cov CFLAGS='-O0 -g --coverage -DSANDBOX_OFF' LDFLAGS=--coverage covered
+	@tests/coverage.sh build/cov $(ARGS)
+
+covered: all $(TESTBINS) $(FUZZ) $(FAULTLIB)
+	@tests/run.sh $(BUILD) $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
+
+analyse:
+	@tests/analyse.sh $(ARGS)
+
+interop: all setup
+	@tests/interop.sh $(BUILD) >tests/INTEROP.md.new && mv tests/INTEROP.md.new tests/INTEROP.md
+
+soak: all setup $(FAULTLIB)
+	@tests/soak.sh $(BUILD) $(ARGS)
 
 # ---- installation ------------------------------------------------------------------------------------------------
 

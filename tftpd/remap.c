@@ -476,7 +476,7 @@ static int execute(struct run *x, const struct rule *r, const char *before, cons
 int remap_run(const struct remap *r, const struct remap_request *q, const char *name, struct remap_result *out)
 {
 	struct run x = {.remap = r, .q = q, .out = out, .steps = q->max_steps > 0 ? q->max_steps : REMAP_STEPS};
-	const struct rule *end = r->rules + r->n, *rule = r->rules, *next;
+	const struct rule *end = r->n > 0 ? r->rules + r->n : NULL, *rule = r->rules, *next;
 	char before[REMAP_NAME_MAX];
 	int err = strlen(name) < REMAP_NAME_MAX ? 0 : REMAP_LONG;
 

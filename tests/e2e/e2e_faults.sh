@@ -10,7 +10,8 @@ preload=$build/tests/fault_preload.so
 ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 export ASAN_OPTIONS
 
-EINTR=4 EIO=5 EAGAIN=11 ENOMEM=12 EACCES=13 EINVAL=22 EMFILE=24 ENOSPC=28 EPERM=1 ENOBUFS=105 ENETUNREACH=101 EADDRINUSE=98
+EINTR=4 EIO=5 EAGAIN=11 ENOMEM=12 EACCES=13 EINVAL=22 EMFILE=24 ENOSPC=28 EPERM=1
+ENOBUFS=105 ENETUNREACH=101 EADDRINUSE=98
 
 # call, errors; what fails in the middle of a transfer fails in several places
 cases() {
@@ -79,7 +80,8 @@ suffer() {
 	fi
 	cp "$here/old" "$here/root/upload"
 	plan "$@"
-	timeout 20 "$tftp" put --retries 3 --max-time 12 --blksize 1400 --mode $mode "$here/root/file" "$url/upload" 2>"$here/err"
+	timeout 20 "$tftp" put --retries 3 --max-time 12 \
+	    --blksize 1400 --mode $mode "$here/root/file" "$url/upload" 2>"$here/err"
 	status=$?
 	plan
 	if [ $status = 0 ]; then
@@ -97,6 +99,7 @@ suffer() {
 open_fds() { ls "/proc/$1/fd" | wc -l; }
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 # busy: transfers are still under way; each has a socket
+no_parts() { [ -z "$(find "$here/root" -name '.tftp-part-*')" ]; }
 at_rest() { [ "$(open_fds "$server_pid")" -le "$fds" ]; }
 
 # worker I OF CASES OPTIONS...: every OFth case, on a server of its own. The preloaded library reads and writes
@@ -109,8 +112,8 @@ worker() {
 	bytes 1000 "$here/old"
 	me=$1 of=$2 list=$3
 	shift 3
-	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload start_tftpd "faults$me" --give-up 3 --without landlock \
-	    --create "$@" "$here/root"
+	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload \
+	    start_tftpd "faults$me" --give-up 3 --without landlock --create "$@" "$here/root"
 	server_pid=$pid
 	url=tftp://127.0.0.1:$port
 	plan
@@ -143,7 +146,7 @@ worker() {
 		done
 	done <"$here/cases"
 	check "server $me closes every descriptor" eventually at_rest
-	check "server $me leaves no temporary file" test -z "$(find "$here/root" -name '.tftp-part-*')"
+	check "server $me leaves no temporary file" eventually no_parts
 	grown=$(($(rss "$server_pid") - memory))
 	check "server $me keeps its memory (${grown} KB more)" test "$grown" -lt "$slack"
 	stop "$server_pid"

@@ -11,8 +11,8 @@ bytes 300000 "$tmp/here/file"
 field() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$pid/status"; }
 
 start_tftpd here "$tmp/root"
-if [ "$(field Seccomp)" = 0 ] && nm "$tftpd" 2>/dev/null | grep -q __asan_; then
-	skip "a sanitizer build has no sandbox"
+if [ "$(field Seccomp)" = 0 ] && nm "$tftpd" 2>/dev/null | grep -q -e __asan_ -e __gcov_; then
+	skip "a build with sanitizers or coverage has no sandbox"
 	exit 0
 fi
 check "new privileges cannot be had" test "$(field NoNewPrivs)" = 1

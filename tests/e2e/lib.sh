@@ -3,7 +3,8 @@
 # cleaning up. Each script gets BUILD as its first argument.
 set -u
 export LC_ALL=C
-top=$(cd "$(dirname "$0")/../.." && pwd)
+# A script that lies elsewhere says in TOP where the tree is.
+top=${TOP:-$(cd "$(dirname "$0")/../.." && pwd)}
 cd "$top" || exit 1
 case ${1:-build} in
 /*) build=$1 ;;

@@ -1,7 +1,7 @@
 /*
- * Option negotiation. Six bytes set the server's limits, the rest are options as a request carries them: what the server
- * grants is never more than was asked, stays within its limits, and is confirmed by our own client. Then the same bytes
- * as the OACK of a server that cannot be trusted.
+ * Option negotiation. Six bytes set the server's limits, the rest are options as a request carries them: what the
+ * server grants is never more than was asked, stays within its limits, and is confirmed by our own client. Then the
+ * same bytes as the OACK of a server that cannot be trusted.
  */
 #include "fuzz.h"
 #include "options.h"
@@ -48,7 +48,8 @@ static void check_grant(const struct option_set *asked, const struct option_set 
 }
 
 /* What leaves as an OACK is understood by our client, and means the same to both. */
-static void check_oack(const struct option_set *asked, const struct option_set *granted, const struct option_terms *terms)
+static void check_oack(const struct option_set *asked, const struct option_set *granted,
+    const struct option_terms *terms)
 {
 	struct option_terms seen;
 	struct packet_writer w;

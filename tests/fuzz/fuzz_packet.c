@@ -1,4 +1,4 @@
-/* The packet codec: whatever decodes points into the datagram, and comes out the same when it is encoded and read again. */
+/* The packet codec: whatever decodes points into the datagram, and is the same when it is encoded and read again. */
 #include "fuzz.h"
 #include "packet.h"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/fuzz/run.sh BUILD SECONDS [NAME...]: run each harness that libFuzzer was linked to for so long, one at a time and
-# at the lowest priority. What it finds lies in BUILD/found/NAME; new inputs are merged into BUILD/corpus/NAME, from where
+# tests/fuzz/run.sh BUILD SECONDS [NAME...]: run each harness that libFuzzer was linked to for so long, one at a time
+# and at the lowest priority. What it finds lies in BUILD/found/NAME; new inputs go into BUILD/corpus/NAME, from where
 # `tests/fuzz/run.sh BUILD keep` takes a minimal set into the tree.
 set -u
 build=$1

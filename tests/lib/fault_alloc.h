@@ -13,7 +13,7 @@ void fault_alloc_fail(unsigned n, bool onwards);
 /* Whether one has failed since then. */
 bool fault_alloc_hit(void);
 
-/* What is allocated and not freed now, and descriptors that are open: equal before and after what must leave nothing. */
+/* What is allocated and not freed, and descriptors that are open: equal before and after what must leave nothing. */
 long fault_alloc_live(void);
 int fault_open_fds(void);
 

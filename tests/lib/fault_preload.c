@@ -1,11 +1,11 @@
 /*
- * A library for LD_PRELOAD that lets the Nth call of one system call fail, in a program that knows nothing of it. What is
- * to fail stands in the file that FAULT_PLAN names, and may change while the program runs:
+ * A library for LD_PRELOAD that lets the Nth call of one system call fail, in a program that knows nothing of it.
+ * What is to fail stands in the file that FAULT_PLAN names, and may change while the program runs:
  *
  *	CALL ERRNO N COUNT SERIAL
  *
- * the Nth to the (N+COUNT-1)th CALL fail with ERRNO; counting begins anew when SERIAL changes. Each failure adds a line to
- * the file that FAULT_MARK names. Only the calls that our programs make themselves are seen, not the C library's own.
+ * the Nth to the (N+COUNT-1)th CALL fail with ERRNO; counting begins anew when SERIAL changes. Each failure adds a
+ * line to the file that FAULT_MARK names. Only our programs' own calls are seen, not the C library's.
  */
 #include <dlfcn.h>
 #include <errno.h>

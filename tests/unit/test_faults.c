@@ -1,6 +1,6 @@
 /*
- * When memory runs out, in common/: the Nth allocation fails, for every N. What failed says so, leaves nothing behind, may
- * be freed and may be tried again.
+ * When memory runs out, in common/: the Nth allocation fails, for every N. What failed says so, leaves nothing behind,
+ * may be freed and may be tried again.
  */
 #include "endpoint.h"
 #include "fault_alloc.h"

@@ -1,0 +1,64 @@
+#!/bin/sh
+# tests/long.sh BUILD TEST...: what make check-long adds to make check. SIM_RUNS= sets the seeds of each simulator
+# program (default 10000); valgrind's memcheck goes over the unit tests and over the wire tests' server.
+set -u
+build=$1
+shift
+cd "$(dirname "$0")/.." || exit 1
+export BUILD="$build"
+failed=0
+mkdir -p "$build/log"
+
+# step NAME COMMAND...
+step() {
+	name=$1
+	shift
+	if nice -n 19 "$@" >"$build/log/$name" 2>&1; then
+		echo "ok $name"
+	else
+		echo "not ok $name, see $build/log/$name"
+		tail -n 5 "$build/log/$name" | sed 's/^/    /'
+		failed=1
+	fi
+}
+
+for test; do
+	case $test in
+	*/sim_*) SIM_RUNS=${SIM_RUNS:-10000} step "long-$(basename "$test")" "$test" ;;
+	esac
+done
+FAULTS=all step long-faults tests/e2e/e2e_faults.sh "$build"
+if grep -q __asan_init "$build/tftpd" || ! command -v valgrind >/dev/null; then
+	echo "skip memcheck: valgrind is not installed, or this is a sanitizer's build"
+	exit $failed
+fi
+# --leak-check=full counts what is lost; what a program still holds when it ends is its own affair.
+memcheck="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
+for test; do
+	case $test in
+	*/test_faults* | */test_progress | */test_loop | */test_udp) ;; # by the clock, or replace malloc themselves
+	*/test_*) CK_DEFAULT_TIMEOUT=0 CK_FORK=no step "memcheck-$(basename "$test")" $memcheck "$test" ;;
+	esac
+done
+# The programs themselves, each under memcheck, by a script that finds them where the build would have put them.
+mkdir -p "$build/memcheck/log"
+for program in tftpd tftp; do
+	# Valgrind's own calls are not on the sandbox's list.
+	case $program in
+	tftpd) fenceless=' --without seccomp --without landlock' ;;
+	*) fenceless= ;;
+	esac
+	printf '#!/bin/sh\nexec %s --log-file=%s/memcheck/log/%s.%%p %s/%s "$@"\n' "$memcheck" "$PWD/$build" $program \
+	    "$PWD/$build" "$program$fenceless" >"$build/memcheck/$program"
+	chmod +x "$build/memcheck/$program"
+done
+rm -f "$build"/memcheck/log/*
+step memcheck-e2e_own tests/e2e/e2e_own.sh "$build/memcheck"
+complaints=$(cat "$build"/memcheck/log/* 2>/dev/null | grep -c '==')
+if [ "$complaints" -eq 0 ]; then
+	echo "ok memcheck has nothing to say of tftpd and tftp"
+else
+	echo "not ok memcheck says $complaints lines, see $build/memcheck/log"
+	failed=1
+fi
+exit $failed
