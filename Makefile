@@ -3,7 +3,7 @@
 # make check      install what the tests need, then lint, unit, simulator and end-to-end tests
 # make install    below PREFIX (/usr/local), with units for systemd; DESTDIR= for a package; make uninstall takes it away
 # make deb        a Debian package, in build/
-# make check-long as check, and then a whole system with systemd, from install to uninstall
+# make check-long as check, then more of it, and a whole system with systemd, from install to uninstall
 # make bench      beside other servers and clients; ARGS= selects (see tests/bench)
 #
 # SAN=address,undefined builds everything apart, under build/san/. DEBUG=1, under build/debug/, has a server that names
@@ -150,6 +150,7 @@ check: setup
 	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
 
 LONG := $(wildcard tests/e2e/long_*.sh)
+
 setup:
 	@tests/setup.sh
 
