@@ -84,7 +84,7 @@ $(OBJ)/sandbox_names.h:
 run: $(BUILD)/tftpd
 	$(BUILD)/tftpd --port $(PORT) $(DIR)
 
-# ---- tests -------------------------------------------------------------------------------------------------------
+# Tests.
 
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 SIM := $(patsubst tests/sim/%.c,$(BUILD)/tests/%,$(wildcard tests/sim/sim_*.c))
@@ -166,7 +166,7 @@ e2e: all $(WIRE) $(FAULTLIB)
 lint: all
 	@PURE='$(PURE)' tests/lint.sh $(BUILD)
 
-# ---- the long way: see tests/README.md ----------------------------------------------------------------------------
+# The long way: see tests/README.md.
 
 T ?= 60
 fuzz:
@@ -197,7 +197,7 @@ interop: all setup
 soak: all setup $(FAULTLIB)
 	@tests/soak.sh $(BUILD) $(ARGS)
 
-# ---- installation ------------------------------------------------------------------------------------------------
+# Installation.
 
 SHARE := $(BUILD)/share
 FILLED := $(SHARE)/tftpd.service $(SHARE)/tftpd-hpa.conf

@@ -15,7 +15,7 @@
 /* Room that an OACK or ERROR of ours always fits into. */
 #define CONTROL_MAX 1024
 
-/* ---- the session table ------------------------------------------------------------------------------------------ */
+/* The session table. */
 
 #define TABLE_START 64
 
@@ -100,7 +100,7 @@ static void table_del(struct session_table *t, struct session *s)
 	t->n--;
 }
 
-/* ---- the exchange ----------------------------------------------------------------------------------------------- */
+/* The exchange. */
 
 int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned without)
 {
@@ -125,7 +125,7 @@ void exchange_free(struct exchange *x)
 	x->batch = NULL;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------------------------- */
+/* Receiving. */
 
 static void touch(struct session *s)
 {
@@ -338,7 +338,7 @@ void endpoint_reject(struct endpoint *e, const struct udp_datagram *d, const str
 		endpoint_say(e, d, ERROR_UNKNOWN_TID, "this transfer belongs to somebody else");
 }
 
-/* ---- sessions --------------------------------------------------------------------------------------------------- */
+/* Sessions. */
 
 static void session_fired(struct loop_timer *t, mono_t now)
 {

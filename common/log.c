@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- places ------------------------------------------------------------------------------------------------------- */
+/* Places. */
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
@@ -107,7 +107,7 @@ int log_reopen(struct log *l)
 	return 0;
 }
 
-/* ---- text that can do no harm ------------------------------------------------------------------------------------- */
+/* Text that can do no harm. */
 
 /* Length of the valid UTF-8 sequence at s (2 to 4 bytes), or 0. Overlong forms and surrogates are not valid. */
 static size_t utf8_length(const uint8_t *s, size_t len)
@@ -153,7 +153,7 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 	return buf;
 }
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* Lines. */
 
 #define FACILITY_DAEMON (3 << 3)
 

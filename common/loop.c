@@ -32,7 +32,7 @@ void loop_free(struct loop *l)
 	l->nfds = l->cap_fds = l->ntimers = l->cap_timers = 0;
 }
 
-/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+/* Descriptors. */
 
 static int grow_fds(struct loop *l)
 {
@@ -103,7 +103,7 @@ static void dispatch_fds(struct loop *l, int ready, mono_t now)
 	}
 }
 
-/* ---- timers --------------------------------------------------------------------------------------------------- */
+/* Timers. */
 
 static void place(struct loop *l, struct loop_timer *t, size_t i)
 {
@@ -211,7 +211,7 @@ static void fire_timers(struct loop *l, mono_t now)
 	}
 }
 
-/* ---- signals -------------------------------------------------------------------------------------------------- */
+/* Signals. */
 
 static void signal_ready(struct loop_fd *h, short revents, mono_t now)
 {
@@ -240,7 +240,7 @@ int loop_signals(struct loop *l, const int *signals, size_t n, void (*on_signal)
 	return loop_fd_add(l, &l->signal_io, fd, POLLIN, signal_ready);
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------- */
+/* Running. */
 
 int loop_once(struct loop *l, mono_t until)
 {

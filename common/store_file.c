@@ -82,7 +82,7 @@ static void file_close(void *arg)
 	reset(f, -1);
 }
 
-/* ---- source: a regular file ----------------------------------------------------------------------------------- */
+/* Source: a regular file. */
 
 /* Read on after a short read; the vectors are filled from `got`. */
 static ssize_t read_rest(int fd, uint64_t off, const struct iovec *iov, int n, size_t got)
@@ -189,7 +189,7 @@ static ssize_t file_read(void *arg, uint64_t off, const struct iovec *iov, int n
 	return (ssize_t)want;
 }
 
-/* ---- source: forward only ------------------------------------------------------------------------------------- */
+/* Source: forward only. */
 
 /* Raw bytes from the descriptor: 0 at the end, STORE_AGAIN where a pipe has nothing yet. */
 static ssize_t source_bytes(struct store_file *f, uint8_t *buf, size_t len)
@@ -326,7 +326,7 @@ void store_file_ahead(struct store_file *f, struct store_ahead *ahead)
 	ahead->readers++;
 }
 
-/* ---- sinks ---------------------------------------------------------------------------------------------------- */
+/* Sinks. */
 
 static int write_all(struct store_file *f, const uint8_t *buf, size_t len)
 {
@@ -442,7 +442,7 @@ static int stream_finish(void *arg)
 	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
 }
 
-/* ---- the end of an upload ------------------------------------------------------------------------------------- */
+/* The end of an upload. */
 
 /* The name's directory entry must reach the disk as well. Some file systems cannot do that and say EINVAL. */
 static int sync_dir(int dir)
@@ -812,7 +812,7 @@ int store_file_sink(struct store_file *f, struct store *store, int dir, const ch
 	return store_file_upload(f, store, dir, name, &how);
 }
 
-/* ---- what was left behind ------------------------------------------------------------------------------------- */
+/* What was left behind. */
 
 static bool sweep_file(int dir, const char *name)
 {

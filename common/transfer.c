@@ -11,7 +11,7 @@
 typedef void on_packet(struct transfer *t, const struct packet *p, mono_t now);
 typedef void on_timeout(struct transfer *t, mono_t now);
 
-/* ---- block numbers -------------------------------------------------------------------------------------------- */
+/* Block numbers. */
 
 /* An absolute block as its 16 bits on the wire: 65535 is followed by 0, or by 1 where the peers agreed on rollover 1. */
 uint16_t transfer_wire(const struct transfer *t, uint64_t block)
@@ -36,7 +36,7 @@ uint32_t transfer_distance(const struct transfer *t, uint64_t from, uint16_t wir
 	return (uint32_t)(wire - 1 + 65535 - here) % 65535;
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------------- */
+/* Time. */
 
 static void set_deadline(struct transfer *t, mono_t now)
 {
@@ -68,7 +68,7 @@ void transfer_start_timing(struct transfer *t, uint64_t block, mono_t now)
 	t->timed_at = now;
 }
 
-/* ---- verdict -------------------------------------------------------------------------------------------------- */
+/* Verdict. */
 
 uint64_t transfer_bytes(const struct transfer *t)
 {
@@ -207,7 +207,7 @@ static void peer_error(struct transfer *t, const struct packet *p, mono_t now)
 		decide(t, outcome, p->code, p->text, p->len, now);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------------------- */
+/* Starting. */
 
 static void start(struct transfer *t, const struct store *store, const struct transfer_policy *policy, mono_t now)
 {
@@ -290,7 +290,7 @@ void transfer_free(struct transfer *t)
 	t->state = TRANSFER_OVER;
 }
 
-/* ---- the client's first answer, the server's first ACK --------------------------------------------------------- */
+/* The client's first answer, the server's first ACK. */
 
 /* A client that only receives has a gather list, one that sends has none. */
 static bool receives(const struct transfer *t)
@@ -372,7 +372,7 @@ static void request_again(struct transfer *t)
 	t->timed_at = MONO_NEVER; /* which of the two is answered next is anybody's guess */
 }
 
-/* ---- dispatch ------------------------------------------------------------------------------------------------- */
+/* Dispatch. */
 
 static on_packet *const packet_in[] = {
 	[TRANSFER_REQUEST] = request_packet,
@@ -449,7 +449,7 @@ void transfer_wake(struct transfer *t, mono_t now)
 		recv_finish(t, now);
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------------- */
+/* Sending. */
 
 void transfer_want(struct transfer *t, enum transfer_want want, enum transfer_how how)
 {
@@ -532,7 +532,7 @@ void transfer_sent(struct transfer *t, size_t n, mono_t now)
 	t->want = WANT_NOTHING;
 }
 
-/* ---- what the caller may know --------------------------------------------------------------------------------- */
+/* What the caller may know. */
 
 bool transfer_ready(const struct transfer *t)
 {

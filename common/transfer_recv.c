@@ -18,7 +18,7 @@ void recv_start(struct transfer *t)
 	t->acked = 0;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------- */
+/* Writing. */
 
 void recv_flush(struct transfer *t, mono_t now)
 {
@@ -58,7 +58,7 @@ static void gather_block(struct transfer *t, const struct packet *p, mono_t now)
 	g->end += p->len;
 }
 
-/* ---- holes ---------------------------------------------------------------------------------------------------- */
+/* Holes. */
 
 static bool is_held(const struct transfer *t, uint64_t block)
 {
@@ -123,7 +123,7 @@ static void past_hole(struct transfer *t, const struct packet *p, uint64_t block
 	want_ack(t, HOW_UNTIMED);
 }
 
-/* ---- blocks in order ------------------------------------------------------------------------------------------ */
+/* Blocks in order. */
 
 static mono_t dally_time(const struct transfer *t)
 {

@@ -74,7 +74,7 @@ void udp_batch_del(struct udp_batch *b)
 	free(b);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------- */
+/* Opening. */
 
 static int set_int(int fd, int level, int name, int value)
 {
@@ -240,7 +240,7 @@ int udp_local(const struct udp *u, struct addr *out)
 	return getsockname(u->fd, &out->sa, &len) == 0 ? 0 : -errno;
 }
 
-/* ---- receiving ------------------------------------------------------------------------------------------------ */
+/* Receiving. */
 
 /*
  * One datagram, and nothing to know but who sent it: recvfrom costs a tenth less than recvmmsg, which is what a client
@@ -376,7 +376,7 @@ bool udp_next(struct udp_batch *b, struct udp_datagram *d)
 	return true;
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------------- */
+/* Sending. */
 
 /* Room for the two things we ever say beside a datagram. */
 struct control {
@@ -505,7 +505,7 @@ int udp_send(struct udp *u, const struct addr *to, const struct addr *from, unsi
 	return send_one(u, to, &source, buf, len < seg ? len : seg);
 }
 
-/* ---- errors --------------------------------------------------------------------------------------------------- */
+/* Errors. */
 
 int udp_error(struct udp *u, struct addr *peer)
 {

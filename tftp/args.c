@@ -245,7 +245,7 @@ int args_set(struct args *a, const char *name, const char *value, char *why)
 	return args_complain(why, "there is no option %s", name);
 }
 
-/* ---- walking the command line ------------------------------------------------------------------------------------ */
+/* Walking the command line. */
 
 struct walk {
 	struct args *args;

@@ -9,7 +9,7 @@
 #define WINDOW_BYTES 65536
 #define WINDOW_MOST 64
 
-/* ---- hosts ------------------------------------------------------------------------------------------------------- */
+/* Hosts. */
 
 static bool same(const char *a, const char *b)
 {
@@ -71,7 +71,7 @@ void host_forget(struct client *c)
 	}
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+/* Sizes. */
 
 /* The largest block that the route to the server carries without fragments. */
 static uint32_t route_blksize(const struct addr *to)
@@ -119,7 +119,7 @@ uint32_t ask_smaller(uint32_t blksize)
 	return 0;
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------- */
+/* Options. */
 
 void ask_offer(struct task *t)
 {

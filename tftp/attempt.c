@@ -27,7 +27,7 @@ static struct task *task_of(const struct session *s)
 	return (struct task *)((char *)s - offsetof(struct task, session));
 }
 
-/* ---- what the session tells -------------------------------------------------------------------------------------- */
+/* What the session tells. */
 
 void attempt_remember(struct task *t)
 {
@@ -131,7 +131,7 @@ void attempt_init(struct task *t)
 	loop_timer_init(&t->hole, hole_fired);
 }
 
-/* ---- one attempt ------------------------------------------------------------------------------------------------- */
+/* One attempt. */
 
 static int open_socket(struct task *t)
 {

@@ -45,7 +45,7 @@ static void on_packet(const struct session *s, bool sent, const uint8_t *buf, si
 		view->packet(view->arg, sent, &s->peer, buf, len);
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
+/* Progress. */
 
 static uint64_t expected_of(const struct task *t)
 {
@@ -86,7 +86,7 @@ static void tick(struct loop_timer *timer, mono_t now)
 	loop_timer_set(&c->loop, &c->tick, now + TICK);
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------- */
+/* Running. */
 
 /* A pipe we send from has something again. */
 static void input_ready(struct loop_fd *h, short revents, mono_t now)
@@ -195,7 +195,7 @@ int client_interrupted(const struct client *c)
 	return c->interrupted;
 }
 
-/* ---- making and unmaking ----------------------------------------------------------------------------------------- */
+/* Making and unmaking. */
 
 struct client *client_new(const struct client_options *options, const struct client_view *view)
 {

@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* ---- words ------------------------------------------------------------------------------------------------------- */
+/* Words. */
 
 struct asked {
 	char line[1024];
@@ -58,7 +58,7 @@ static struct shown show(const char *word)
 	return s;
 }
 
-/* ---- get and put ------------------------------------------------------------------------------------------------- */
+/* Get and put. */
 
 /*
  * Where a word points to: a file on the server we are connected to, or host:file, which connects as well. False:
@@ -161,7 +161,7 @@ static int put(struct shell *s, int argc, char **argv)
 	return status;
 }
 
-/* ---- settings ---------------------------------------------------------------------------------------------------- */
+/* Settings. */
 
 static int connect_to(struct shell *s, int argc, char **argv)
 {
@@ -338,7 +338,7 @@ static int help(struct shell *s, int argc, char **argv)
 	return 0;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* The table. */
 
 const struct command commands[] = {
 	{"connect", "HOST [PORT]", NULL, "use this server", false, connect_to},

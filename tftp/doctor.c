@@ -18,7 +18,7 @@
 #define ADDRESSES 8
 #define TRIES 3  /* fewer if --retries says so */
 
-/* ---- saying ------------------------------------------------------------------------------------------------------ */
+/* Saying. */
 
 static void line(const char *label, const char *fmt, va_list ap)
 {
@@ -61,7 +61,7 @@ void doctor_remedy(const char *fmt, ...)
 	SAY("  do:", fmt);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* Asking. */
 
 static struct probe_answer ask(const struct doctor *d, bool write, const char *name, const struct option_set *options)
 {
@@ -79,7 +79,7 @@ struct probe_answer doctor_read(const struct doctor *d, const struct option_set 
 	return ask(d, false, d->file != NULL ? d->file : d->name, options);
 }
 
-/* ---- reachable --------------------------------------------------------------------------------------------------- */
+/* Reachable. */
 
 /* Something malformed: a server that answers it answers from its own port, where a firewall lets replies through. */
 static bool answers_from_its_port(const struct doctor *d)
@@ -191,7 +191,7 @@ static void check_reachable(struct doctor *d)
 	}
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------- */
+/* Options. */
 
 static const char *likely(const struct probe_answer *a)
 {
@@ -269,7 +269,7 @@ static void guess_server(struct doctor *d)
 		doctor_well("it is likely %s", likely(&a));
 }
 
-/* ---- uploads ----------------------------------------------------------------------------------------------------- */
+/* Uploads. */
 
 static void check_uploads(struct doctor *d)
 {
@@ -292,7 +292,7 @@ static void check_uploads(struct doctor *d)
 		    a.text, a.code);
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------- */
+/* All of it. */
 
 static int find_host(struct doctor *d)
 {

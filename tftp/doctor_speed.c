@@ -6,7 +6,7 @@
 
 #define SAMPLE_SECONDS 2  /* of the file, at most, for each window */
 
-/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+/* Blocks. */
 
 /* Whether a block of this size comes. *granted: what the server made of it; *len: what came. */
 static bool block_comes(struct doctor *d, uint32_t size, uint32_t *granted, size_t *len)
@@ -71,7 +71,7 @@ void doctor_blocks(struct doctor *d)
 	doctor_well("blocks up to %u bytes arrive", d->blksize);
 }
 
-/* ---- speed ------------------------------------------------------------------------------------------------------- */
+/* Speed. */
 
 struct sample {
 	uint32_t window;      /* agreed */

@@ -52,7 +52,7 @@ static int out_of_memory(char *why)
 	return say(why, "out of memory");
 }
 
-/* ---- remotes and locals ------------------------------------------------------------------------------------------ */
+/* Remotes and locals. */
 
 static int add_get(struct form *f, const struct args *a, const char *word, const char *local, char *why)
 {
@@ -107,7 +107,7 @@ static int put_words(struct form *f, const struct args *a, char **words, int n, 
 	return err;
 }
 
-/* ---- the forms --------------------------------------------------------------------------------------------------- */
+/* The forms. */
 
 static int verb_first(struct form *f, const struct args *a, char *why)
 {

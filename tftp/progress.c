@@ -40,7 +40,7 @@ void progress_time(char buf[16], double seconds)
 		snprintf(buf, 16, "%u:%02u", s / 60, s % 60);
 }
 
-/* ---- the line ---------------------------------------------------------------------------------------------------- */
+/* The line. */
 
 /* Columns of UTF-8 as log_safe lets it through: one for each character. */
 static size_t columns(const char *s)
@@ -146,7 +146,7 @@ size_t progress_line(char *buf, size_t cap, size_t width, const struct client_st
 	return columns(buf);
 }
 
-/* ---- drawing ----------------------------------------------------------------------------------------------------- */
+/* Drawing. */
 
 void progress_init(struct progress *p, int fd)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+/* JSON. */
 
 /* A string as JSON has it. Bytes that are no UTF-8, and control characters, come as \xNN in the text. */
 static void json_text(FILE *out, const char *key, const char *s)
@@ -61,7 +61,7 @@ static void json(FILE *out, const struct client_job *job)
 	fflush(out);
 }
 
-/* ---- sentences --------------------------------------------------------------------------------------------------- */
+/* Sentences. */
 
 static void summary(const struct client_job *job)
 {
@@ -110,7 +110,7 @@ static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t 
 	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
 }
 
-/* ---- setting up -------------------------------------------------------------------------------------------------- */
+/* Setting up. */
 
 void report_update(struct report *r)
 {

@@ -53,7 +53,7 @@ int shell_complain(const char *fmt, ...)
 	return CLIENT_USAGE;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* Reading. */
 
 /* The line that is in the buffer, if one is. */
 static bool take_line(struct shell *s, char *line, size_t cap)
@@ -106,7 +106,7 @@ enum shell_line shell_read(struct shell *s, const char *prompt, char *line, size
 	return SHELL_LINE;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------- */
+/* Running. */
 
 int shell_command(struct shell *s, int argc, char **argv)
 {

@@ -13,7 +13,7 @@ static const struct client_options *options_of(const struct task *t)
 	return t->client->options;
 }
 
-/* ---- which server, which address --------------------------------------------------------------------------------- */
+/* Which server, which address. */
 
 static void begin_address(struct task *t)
 {
@@ -97,7 +97,7 @@ static bool next_host(struct task *t)
 	return false;
 }
 
-/* ---- after an attempt -------------------------------------------------------------------------------------------- */
+/* After an attempt. */
 
 /* Some old servers answer options with an error instead of ignoring them (RFC 1782 asked for that). */
 static bool refuses_options(const struct task *t)

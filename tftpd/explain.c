@@ -141,7 +141,7 @@ int explain_request(const struct names *n, FILE *out, char error[CONFIG_ERROR_MA
 	return EX_OK;
 }
 
-/* ---- rules ---------------------------------------------------------------------------------------------------- */
+/* Rules. */
 
 static void map_one(const struct names *n, const struct addr *peer, char *line, FILE *out)
 {
@@ -191,7 +191,7 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 	return EX_OK;
 }
 
-/* ---- the whole configuration ---------------------------------------------------------------------------------- */
+/* The whole configuration. */
 
 int explain_check(const struct names *n, FILE *out)
 {

@@ -19,7 +19,7 @@
 /* While requests wait, so often somebody looks whether an unanswered transfer has become old enough to make room. */
 #define LOOK_AGAIN (50 * MONO_MS)
 
-/* ---- how many --------------------------------------------------------------------------------------------------- */
+/* How many. */
 
 /* What a transfer keeps open at most: its socket, its file, and for an upload the directory. */
 static size_t files_each(const struct config *c)
@@ -65,7 +65,7 @@ static void limit_transfers(struct limits *l)
 	    c->max_transfers, files);
 }
 
-/* ---- clients ---------------------------------------------------------------------------------------------------- */
+/* Clients. */
 
 static struct client **client_place(const struct limits *l, const struct addr *peer)
 {
@@ -120,7 +120,7 @@ static bool client_is_full(const struct limits *l, const struct addr *peer)
 	return c != NULL && c->njobs >= l->max_per_client;
 }
 
-/* ---- places ----------------------------------------------------------------------------------------------------- */
+/* Places. */
 
 static struct job *newer(const struct server *s, const struct job *j)
 {
@@ -191,7 +191,7 @@ void limit_job_ends(struct limits *l, struct job *j)
 		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
 }
 
-/* ---- the queue -------------------------------------------------------------------------------------------------- */
+/* The queue. */
 
 static struct waiting **waiting_bucket(const struct limits *l, const struct addr *peer)
 {
@@ -308,7 +308,7 @@ bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_d
 	return false;
 }
 
-/* ---- rates ------------------------------------------------------------------------------------------------------ */
+/* Rates. */
 
 bool limit_paces(const struct limits *l)
 {
@@ -370,7 +370,7 @@ void limit_moved(struct session *s, size_t bytes, mono_t now)
 	j->paced->client_passed = j->paced->passed = false;
 }
 
-/* ---- log lines -------------------------------------------------------------------------------------------------- */
+/* Log lines. */
 
 static void budget_refill(struct budget *b, mono_t now)
 {
@@ -418,7 +418,7 @@ bool limit_may_log(struct limits *l, enum limit_line line, mono_t now)
 	return false;
 }
 
-/* ---- forged addresses ------------------------------------------------------------------------------------------- */
+/* Forged addresses. */
 
 static size_t ip_bytes(const struct addr *peer, size_t payload)
 {
@@ -437,7 +437,7 @@ unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned
 	return tries >= most ? most : tries > 2 ? (unsigned)tries : 2;
 }
 
-/* ---- what the kernel dropped ------------------------------------------------------------------------------------ */
+/* What the kernel dropped. */
 
 void limit_drops(struct limits *l, struct endpoint *listener, mono_t now)
 {
@@ -452,7 +452,7 @@ void limit_drops(struct limits *l, struct endpoint *listener, mono_t now)
 	    news);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* Life. */
 
 int limit_init(struct limits *l, struct server *s)
 {

@@ -50,7 +50,7 @@ static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on %s: %s", text, strerror(-err));
 }
 
-/* ---- sockets ---------------------------------------------------------------------------------------------------- */
+/* Sockets. */
 
 /* An open socket becomes a listener. On failure it is closed. */
 static int add(struct server *s, const char *device)
@@ -97,7 +97,7 @@ static bool is_open(const struct server *s, const struct addr *a, const char *de
 	return false;
 }
 
-/* ---- addresses -------------------------------------------------------------------------------------------------- */
+/* Addresses. */
 
 /* What a machine without IPv6, or with it switched off, answers. */
 static bool family_missing(int err)
@@ -190,7 +190,7 @@ static int open_address(struct server *s, int i, char error[CONFIG_ERROR_MAX])
 	return -EINVAL;
 }
 
-/* ---- again ------------------------------------------------------------------------------------------------------ */
+/* Again. */
 
 /* What was missing before. Told once when it was missed, once when it is there. */
 static void again(struct loop_timer *t, mono_t now)
@@ -247,7 +247,7 @@ static int open_all(struct server *s, char error[CONFIG_ERROR_MAX])
 	return s->nlisteners > 0 ? 0 : -1;
 }
 
-/* ---- inherited -------------------------------------------------------------------------------------------------- */
+/* Inherited. */
 
 static bool is_bound_udp(int fd)
 {
@@ -309,7 +309,7 @@ static void adopt_inherited(struct server *s)
 	s->inherited = s->nlisteners > 0;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------- */
+/* The whole. */
 
 int listen_open(struct server *s, char error[CONFIG_ERROR_MAX])
 {

@@ -97,7 +97,7 @@ static int fail(int status, const char *sentence)
 	return status;
 }
 
-/* ---- into the background -------------------------------------------------------------------------------------- */
+/* Into the background. */
 
 /* What is needed after privileges and the old root directory are gone. */
 struct daemon {
@@ -256,7 +256,7 @@ static void tell_parent(struct daemon *d, const struct config *c)
 	d->ready = -1;
 }
 
-/* ---- start ---------------------------------------------------------------------------------------------------- */
+/* Start. */
 
 /*
  * Order: whom to become and what to serve while /etc and the file system are in reach, sockets while ports below 1024

@@ -29,7 +29,7 @@ static void note(const struct names_ask *ask, const char *what, const char *text
 		ask->note(ask->arg, what, text);
 }
 
-/* ---- the client's addresses ----------------------------------------------------------------------------------- */
+/* The client's addresses. */
 
 struct peer_text {
 	char ip[INET6_ADDRSTRLEN];
@@ -78,7 +78,7 @@ static void peer_texts(const struct names *n, const struct addr *peer, struct pe
 		t->mac_colon[i] = t->mac[i] == '-' ? ':' : t->mac[i];
 }
 
-/* ---- templates ------------------------------------------------------------------------------------------------ */
+/* Templates. */
 
 struct word {
 	const char *name, *value;
@@ -132,7 +132,7 @@ static int template_fill(const char *text, const struct word *words, size_t n, c
 	return 0;
 }
 
-/* ---- opening the directories ---------------------------------------------------------------------------------- */
+/* Opening the directories. */
 
 static int open_root(struct names *n, const char *directory, char error[CONFIG_ERROR_MAX])
 {
@@ -359,7 +359,7 @@ bool names_by_hand(const struct names *n)
 	return n->nroots > 0 && n->roots[0].base.no_openat2;
 }
 
-/* ---- what the client may have meant --------------------------------------------------------------------------- */
+/* What the client may have meant. */
 
 /* A search for a name in whatever case. */
 struct search {
@@ -468,7 +468,7 @@ static bool missing(int err)
 	return err == -ENOENT || err == -ENOTDIR || err == PATH_EMPTY;
 }
 
-/* ---- one directory -------------------------------------------------------------------------------------------- */
+/* One directory. */
 
 /* tftp-hpa: TFTP knows no users, so what it gives out must be everybody's. */
 static int open_read(const struct names *n, const struct path_root *root, const char *name, struct names_found *f)
@@ -557,7 +557,7 @@ static int write_in(const struct names *n, const struct path_root *root, const s
 	return err;
 }
 
-/* ---- all directories ------------------------------------------------------------------------------------------ */
+/* All directories. */
 
 /* What is left of the name behind the directory it must begin with, or NULL. */
 static const char *behind_prefix(const struct names_root *r, const char *name)
@@ -641,7 +641,7 @@ static int look(const struct names *n, const struct names_ask *ask, const struct
 	return best;
 }
 
-/* ---- rules ---------------------------------------------------------------------------------------------------- */
+/* Rules. */
 
 struct mapping {
 	const struct names *names;
@@ -800,7 +800,7 @@ int names_find(const struct names *n, const struct names_ask *ask, struct names_
 	return err;
 }
 
-/* ---- suggestions ---------------------------------------------------------------------------------------------- */
+/* Suggestions. */
 
 /* Edits that turn a into b, case aside; gives up at 3. */
 static int distance(const char *a, const char *b)

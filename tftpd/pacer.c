@@ -25,7 +25,7 @@ void pacer_free(struct pacer *p)
 	p->n = p->cap = 0;
 }
 
-/* ---- the heap --------------------------------------------------------------------------------------------------- */
+/* The heap. */
 
 static void place(struct pacer *p, struct pacer_node *node, size_t i)
 {
@@ -81,7 +81,7 @@ void pacer_leave(struct pacer *p, struct pacer_node *node)
 		loop_timer_clear(p->loop, &p->timer);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------ */
+/* Turns. */
 
 static uint64_t later(uint64_t a, uint64_t b)
 {

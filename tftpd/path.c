@@ -42,7 +42,7 @@ static int openat2_call(int dir, const char *name, int flags, uint64_t resolve)
 	return -errno;
 }
 
-/* ---- the walk by hand ----------------------------------------------------------------------------------------- */
+/* The walk by hand. */
 
 #define WALK_DEPTH 128
 #define WALK_LINKS 40
@@ -182,7 +182,7 @@ static int walk_beneath(const struct path_root *root, const char *name, int flag
 	return fd;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------- */
+/* Opening. */
 
 /*
  * Take "." and ".." out of a name. Where links may lead anywhere, ".." behind one must not: it means the name's own
@@ -337,7 +337,7 @@ int path_open_dir(const struct path_root *root, const char *name)
 	return open_below(root, *name == '\0' ? "." : name, O_RDONLY | O_DIRECTORY, root->links);
 }
 
-/* ---- uploads -------------------------------------------------------------------------------------------------- */
+/* Uploads. */
 
 /* Whether the name may be given to a new file: it is free, or a regular file that we may write. */
 static int check_target(struct path_target *t)
@@ -431,7 +431,7 @@ int path_open_target(const struct path_root *root, const char *name, bool make, 
 	return err;
 }
 
-/* ---- refusing ------------------------------------------------------------------------------------------------- */
+/* Refusing. */
 
 /* U-Boot stops on codes 1 and 2 alone and begins anew on any other, so what is permanent is one of these. */
 uint16_t path_refusal(int err, bool write, const char **text)

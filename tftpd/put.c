@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* ---- before the first byte ------------------------------------------------------------------------------------ */
+/* Before the first byte. */
 
 /*
  * Whether the upload may begin. A file that says how long it will be, and cannot fit, is refused before its first byte
@@ -131,7 +131,7 @@ void put_begin(const struct request *r)
 	close(found.target.dir);
 }
 
-/* ---- after the last byte -------------------------------------------------------------------------------------- */
+/* After the last byte. */
 
 struct commit_work {
 	struct work work;
@@ -173,7 +173,7 @@ static int submit(struct store_offload *o, struct store_commit *c)
 	return 0;
 }
 
-/* ---- what was left behind ------------------------------------------------------------------------------------- */
+/* What was left behind. */
 
 struct sweep_work {
 	struct work work;

@@ -41,7 +41,7 @@ struct remap {
 	size_t n, cap;
 };
 
-/* ---- reading -------------------------------------------------------------------------------------------------- */
+/* Reading. */
 
 static bool is_space(char c)
 {
@@ -272,7 +272,7 @@ size_t remap_count(const struct remap *r)
 	return r->n;
 }
 
-/* ---- the replacement ------------------------------------------------------------------------------------------ */
+/* The replacement. */
 
 enum fold { AS_IT_IS, UPPER, LOWER };
 
@@ -354,7 +354,7 @@ static void expand(struct text *t, const char *replacement, const struct remap_r
 	t->fold = AS_IT_IS;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------- */
+/* Running. */
 
 struct run {
 	const struct remap *remap;

@@ -28,7 +28,7 @@ void sandbox_allow(struct sandbox *b, int dir, enum sandbox_use use)
 	b->ndirs++;
 }
 
-/* ---- capabilities ------------------------------------------------------------------------------------------------- */
+/* Capabilities. */
 
 #define CAPABILITY_V3 0x20080522
 #define CAP_NET_BIND_SERVICE 10
@@ -51,7 +51,7 @@ static int drop_capabilities(unsigned without)
 	return syscall(SYS_capset, &header, data) == 0 ? 0 : -errno;
 }
 
-/* ---- Landlock ----------------------------------------------------------------------------------------------------- */
+/* Landlock. */
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -122,7 +122,7 @@ static int enter_landlock(const struct sandbox *b)
 	return err;
 }
 
-/* ---- seccomp ------------------------------------------------------------------------------------------------------ */
+/* Seccomp. */
 
 /* The machine must be the one that the numbers below are for; x86-64 would also run i386's, with other numbers. */
 #if defined(__x86_64__) && !defined(__ILP32__)

@@ -19,7 +19,7 @@
 /* How long running transfers may go on after SIGTERM. */
 #define STOP_GRACE (4 * MONO_SEC)
 
-/* ---- the log line of a transfer ------------------------------------------------------------------------------- */
+/* The log line of a transfer. */
 
 static const char *words(const struct job *j, const struct transfer_result *r)
 {
@@ -114,7 +114,7 @@ static void count_verdict(struct server *s, const struct job *j, const struct tr
 	}
 }
 
-/* ---- jobs ----------------------------------------------------------------------------------------------------- */
+/* Jobs. */
 
 static struct job *job_of(struct session *s)
 {
@@ -276,7 +276,7 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 	return 0;
 }
 
-/* ---- patience, block size --------------------------------------------------------------------------------------------------- */
+/* Patience, block size. */
 
 const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer)
 {
@@ -355,7 +355,7 @@ uint32_t server_blksize(struct server *s, const struct udp_datagram *d, mono_t n
 	return mtu - headers < BLKSIZE_MAX ? mtu - headers : BLKSIZE_MAX;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------- */
+/* Life. */
 
 static void end_jobs(struct server *s, mono_t now)
 {

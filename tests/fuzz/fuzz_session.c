@@ -50,7 +50,7 @@ static uint8_t content(uint64_t off)
 	return (uint8_t)((off * 2654435761u) >> 13 ^ off);
 }
 
-/* ---- the store ---------------------------------------------------------------------------------------------- */
+/* The store. */
 
 static ssize_t source_read(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
@@ -114,7 +114,7 @@ static void store_close(void *arg)
 static const struct store_ops source_ops = {.read = source_read, .close = store_close};
 static const struct store_ops sink_ops = {.write = sink_write, .finish = sink_finish, .close = store_close};
 
-/* ---- what must always hold ------------------------------------------------------------------------------------ */
+/* What must always hold. */
 
 static bool sends(const struct fuzz_session *s)
 {
@@ -184,7 +184,7 @@ static void drain(struct fuzz_session *s)
 	check_verdict(s);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------------- */
+/* Steps. */
 
 static void datagram(struct fuzz_session *s, const uint8_t *buf, size_t len)
 {
@@ -343,7 +343,7 @@ static void step(struct fuzz_session *s, struct fuzz_input *in)
 	}
 }
 
-/* ---- the frame ------------------------------------------------------------------------------------------------ */
+/* The frame. */
 
 static const struct transfer_policy policy = {
 	.give_up = 3 * MONO_SEC,

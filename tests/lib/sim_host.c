@@ -65,7 +65,7 @@ static void open_store(struct sim_host *h, struct sim_session *s, struct store *
 	}
 }
 
-/* ---- the server's door ---- */
+/* The server's door. */
 
 static void request_arrived(struct sim_host *h, const struct sim_datagram *d, const struct packet *p, mono_t now)
 {
@@ -97,7 +97,7 @@ static void request_arrived(struct sim_host *h, const struct sim_datagram *d, co
 		transfer_serve_get(&s->t, &store, &granted, &terms, &h->policy, now);
 }
 
-/* ---- what the simulator calls ---- */
+/* What the simulator calls. */
 
 static void reject(struct sim_host *h, const struct sim_datagram *d)
 {
@@ -312,7 +312,7 @@ void sim_host_free(struct sim_host *h)
 	free(h->scratch);
 }
 
-/* ---- a pair ---- */
+/* A pair. */
 
 void sim_pair_init(struct sim_pair *p, struct sim *sim, bool put)
 {

@@ -62,7 +62,7 @@ void sim_add(struct sim *sim, struct sim_node *n, int side, const struct sim_nod
 	sim->node[side] = n;
 }
 
-/* ---- trace ---- */
+/* Trace. */
 
 static void describe(const struct sim_datagram *d, char *text, size_t cap)
 {
@@ -98,7 +98,7 @@ static void trace_datagram(const struct sim *sim, const char *what, int to, cons
 	sim_trace(sim, "%s %5u>%-5u %s%s", to == SIM_SERVER ? "C->S" : "S->C", d->from, d->to, text, what);
 }
 
-/* ---- events ---- */
+/* Events. */
 
 static bool earlier(const struct sim_event *a, const struct sim_event *b)
 {
@@ -143,7 +143,7 @@ static struct sim_event pop(struct sim *sim)
 	return top;
 }
 
-/* ---- lines ---- */
+/* Lines. */
 
 static struct sim_datagram *datagram_new(uint16_t from, uint16_t to, const void *buf, size_t len)
 {
@@ -211,7 +211,7 @@ void sim_refuse(struct sim_node *n, const struct sim_datagram *d)
 	carry(n->sim, !n->side, back);
 }
 
-/* ---- the clock ---- */
+/* The clock. */
 
 static mono_t lag(struct sim_node *n)
 {

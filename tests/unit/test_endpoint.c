@@ -40,7 +40,7 @@ static void turns(int n)
 		turn();
 }
 
-/* ---- stores in memory ----------------------------------------------------------------------------------------- */
+/* Stores in memory. */
 
 struct mem {
 	uint8_t *bytes;
@@ -93,7 +93,7 @@ static void mem_close(void *arg)
 static const struct store_ops mem_source = {.read = mem_read, .close = mem_close};
 static const struct store_ops mem_sink = {.write = mem_write, .finish = mem_finish, .close = mem_close};
 
-/* ---- both ends ------------------------------------------------------------------------------------------------ */
+/* Both ends. */
 
 struct party {
 	struct session session;  /* first: a session is its party */
@@ -393,7 +393,7 @@ START_TEST(many_clients_at_once_on_a_single_port)
 }
 END_TEST
 
-/* ---- a peer made by hand -------------------------------------------------------------------------------------- */
+/* A peer made by hand. */
 
 struct raw {
 	int fd;
@@ -844,7 +844,7 @@ START_TEST(a_session_that_ends_while_it_waits_is_forgotten)
 }
 END_TEST
 
-/* ---- the table ------------------------------------------------------------------------------------------------ */
+/* The table. */
 
 static struct addr peer_of(int i)
 {

@@ -41,7 +41,7 @@ static void advance(mono_t by)
 	turn();
 }
 
-/* ---- timers --------------------------------------------------------------------------------------------------- */
+/* Timers. */
 
 struct alarm {
 	struct loop_timer timer;
@@ -437,7 +437,7 @@ START_TEST(run_waits_for_the_timer_and_not_less)
 }
 END_TEST
 
-/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+/* Descriptors. */
 
 #define PIPES 8
 
@@ -718,7 +718,7 @@ START_TEST(an_empty_loop_returns_at_its_bound)
 }
 END_TEST
 
-/* ---- signals -------------------------------------------------------------------------------------------------- */
+/* Signals. */
 
 static int signals_seen[65];
 
@@ -756,7 +756,7 @@ START_TEST(signals_arrive_inside_the_loop)
 }
 END_TEST
 
-/* ---- no memory ------------------------------------------------------------------------------------------------ */
+/* No memory. */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1

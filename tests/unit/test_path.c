@@ -289,7 +289,7 @@ START_TEST(directories_are_made_inside_only)
 }
 END_TEST
 
-/* ---- races ---------------------------------------------------------------------------------------------------- */
+/* Races. */
 
 /* Two names that change places all the time, while a third is opened. */
 static const struct race {

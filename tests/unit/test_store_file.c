@@ -58,7 +58,7 @@ static int open_fds(void)
 	return n;
 }
 
-/* ---- sources -------------------------------------------------------------------------------------------------- */
+/* Sources. */
 
 START_TEST(file_is_read_anywhere_in_any_pieces)
 {
@@ -324,7 +324,7 @@ START_TEST(a_pipe_of_text_is_converted)
 }
 END_TEST
 
-/* ---- sinks ---------------------------------------------------------------------------------------------------- */
+/* Sinks. */
 
 START_TEST(an_upload_appears_only_when_it_is_finished)
 {
@@ -651,7 +651,7 @@ START_TEST(a_full_disk_says_so)
 }
 END_TEST
 
-/* ---- uploads and names that are taken ------------------------------------------------------------------------- */
+/* Uploads and names that are taken. */
 
 static int upload(int dir, const char *name, const char *text, const struct store_upload *how)
 {

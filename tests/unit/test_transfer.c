@@ -36,7 +36,7 @@ struct rig {
 	uint8_t scratch[PACKET_MAX + 1];
 };
 
-/* ---- setting up ---- */
+/* Setting up. */
 
 static struct rig *rig_new(void)
 {
@@ -154,7 +154,7 @@ static void done(struct rig *r)
 	free(r);
 }
 
-/* ---- what it says ---- */
+/* What it says. */
 
 static void note(struct rig *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -236,7 +236,7 @@ static const char *say(struct rig *r)
 
 #define says(r, text) ck_assert_str_eq(say(r), text)
 
-/* ---- what it hears ---- */
+/* What it hears. */
 
 static void hear(struct rig *r, const void *bytes, size_t len)
 {
@@ -400,7 +400,7 @@ static struct rig *receiving(size_t size, const char *asked)
 	return r;
 }
 
-/* ---- the server sends: beginning ---- */
+/* The server sends: beginning. */
 
 START_TEST(read_without_options_begins_with_data_1)
 {
@@ -527,7 +527,7 @@ START_TEST(unproven_peer_is_not_proved_by_asking_again)
 }
 END_TEST
 
-/* ---- the server sends: blocks ---- */
+/* The server sends: blocks. */
 
 START_TEST(every_size_ends_with_a_short_block)
 {
@@ -684,7 +684,7 @@ START_TEST(sender_counts_what_it_sends_again)
 }
 END_TEST
 
-/* ---- the server sends: ACKs ---- */
+/* The server sends: ACKs. */
 
 /* RFC 1123 section 4.2.3.1: the Sorcerer's Apprentice. */
 START_TEST(duplicate_ack_never_causes_data)
@@ -899,7 +899,7 @@ START_TEST(timeout_before_the_deadline_does_nothing)
 }
 END_TEST
 
-/* ---- time ---- */
+/* Time. */
 
 START_TEST(interval_before_any_sample_is_one_second_or_what_the_policy_says)
 {
@@ -1187,7 +1187,7 @@ START_TEST(only_progress_re_arms_the_senders_timer)
 }
 END_TEST
 
-/* ---- block numbers ---- */
+/* Block numbers. */
 
 /* Brings a sender with blocks of 8 and windows of 64 to where `block` is the first it has not sent. */
 static struct rig *sending_from(uint64_t block, size_t size, const char *asked)
@@ -1414,7 +1414,7 @@ START_TEST(lost_block_0_is_not_taken_for_a_rollover_to_1)
 }
 END_TEST
 
-/* ---- the server receives ---- */
+/* The server receives. */
 
 START_TEST(write_without_options_begins_with_ack_0)
 {
@@ -1916,7 +1916,7 @@ START_TEST(transfer_that_is_freed_leaves_nothing_in_the_batch)
 }
 END_TEST
 
-/* ---- the end of an upload ---- */
+/* The end of an upload. */
 
 START_TEST(file_is_finished_before_the_last_ack_can_be_pulled)
 {
@@ -2052,7 +2052,7 @@ START_TEST(unreachable_while_dallying_is_still_success)
 }
 END_TEST
 
-/* ---- errors ---- */
+/* Errors. */
 
 /* EDK2 and others ask only to learn the size. */
 START_TEST(error_after_the_oack_is_a_probe)
@@ -2246,7 +2246,7 @@ START_TEST(error_is_not_counted_as_something_sent_again)
 }
 END_TEST
 
-/* ---- a store that asks for patience ---- */
+/* A store that asks for patience. */
 
 START_TEST(reader_waits_for_its_store_and_goes_on_when_woken)
 {
@@ -2396,7 +2396,7 @@ START_TEST(error_while_the_store_finishes_undoes_the_upload)
 }
 END_TEST
 
-/* ---- ending from our side ---- */
+/* Ending from our side. */
 
 START_TEST(cancel_tells_the_peer_once)
 {
@@ -2541,7 +2541,7 @@ START_TEST(transfer_is_stale_after_a_second_without_progress)
 }
 END_TEST
 
-/* ---- the client ---- */
+/* The client. */
 
 START_TEST(request_is_byte_exact)
 {
