@@ -152,9 +152,13 @@ static void untouch(struct session *s)
 
 void session_input(struct session *s, const struct packet *p, mono_t now)
 {
+	bool proved = transfer_proved(&s->transfer);
+
 	if (p->op == PACKET_DATA)
 		s->owed += (uint32_t)p->len;
 	transfer_input(&s->transfer, p, now);
+	if (!proved && s->ops->proved != NULL && transfer_proved(&s->transfer))
+		s->ops->proved(s, now);
 	touch(s);
 }
 

@@ -89,6 +89,8 @@ struct session_ops {
 	size_t (*allow)(struct session *s, mono_t now);
 	/* May be NULL. So many bytes went out, or came in and are acknowledged now. */
 	void (*moved)(struct session *s, size_t bytes, mono_t now);
+	/* May be NULL. The first packet from the peer's own TID has come: its address is not forged. */
+	void (*proved)(struct session *s, mono_t now);
 	/* The verdict is known: log it. The session may still dally. */
 	void (*verdict)(struct session *s, const struct transfer_result *r, mono_t now);
 	/* Nothing more will happen. Must detach the session, free the transfer, and close the endpoint if it was its own. */

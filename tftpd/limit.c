@@ -120,41 +120,120 @@ static bool client_is_full(const struct limits *l, const struct addr *peer)
 	return c != NULL && c->njobs >= l->max_per_client;
 }
 
-/* Places. */
+/* Known hosts. */
 
-static struct job *newer(const struct server *s, const struct job *j)
+static struct known *known_slot(const struct limits *l, const struct addr *peer, uint64_t *hash)
 {
-	return j->link == &s->jobs ? NULL : (struct job *)((char *)j->link - offsetof(struct job, next));
+	struct addr host = *peer;
+
+	addr_set_port(&host, 0);
+	*hash = addr_hash(&host, l->server->exchange.sessions.seed) | 1;
+	return &l->known[(*hash >> 1) % LIMIT_KNOWN];
 }
 
+static void make_known(const struct limits *l, const struct addr *peer, mono_t now)
+{
+	uint64_t hash;
+	struct known *k = known_slot(l, peer, &hash);
+
+	if (k->host != hash)
+		*k = (struct known){.host = hash};
+	k->proved = now;
+}
+
+/* Counts the asking. */
+static bool is_known(const struct limits *l, const struct addr *peer, mono_t now)
+{
+	uint64_t hash;
+	struct known *k = known_slot(l, peer, &hash);
+
+	if (k->host != hash || now - k->proved > LIMIT_KNOWN_FOR)
+		return false;
+	if (now - k->second > MONO_SEC) {
+		k->second = now;
+		k->asked = 0;
+	}
+	return ++k->asked <= LIMIT_KNOWN_ASKS;
+}
+
+/* Places. */
+
 /*
- * All places are taken. The oldest transfer whose peer has never answered gives up its own, if it had the time that an
- * answer needs: requests from forged addresses cannot shut out clients that are there.
+ * Clients that are there answer, whatever the length of their way, long before they may be asked to make room; so where
+ * one after the other has to, most are forged, and get less and less time.
  */
+static void lose_patience(struct limits *l, mono_t now)
+{
+	if (now - l->evicted_at > MONO_SEC)
+		l->patience = LIMIT_UNANSWERED;
+	l->evicted_at = now;
+	l->patience -= (l->patience - LIMIT_UNANSWERED_LEAST) / 128;
+}
+
+static void gain_patience(struct limits *l)
+{
+	l->patience += (LIMIT_UNANSWERED - l->patience) / 16;
+}
+
+/* When the oldest transfer whose peer has never answered has had the time that an answer needs. */
+static mono_t evict_at(const struct limits *l)
+{
+	return l->unproven != NULL ? transfer_started(&l->unproven->session.transfer) + l->patience : MONO_NEVER;
+}
+
+/* It gives up its place then: requests from forged addresses cannot shut out clients that are there. */
 static bool evict(struct limits *l, mono_t now)
 {
-	struct server *s = l->server;
 	struct session *session;
-	mono_t least;
 
-	while (l->suspect != NULL && transfer_proved(&l->suspect->session.transfer))
-		l->suspect = newer(s, l->suspect);
-	if (l->suspect == NULL)
+	if (now < evict_at(l))
 		return false;
-	session = &l->suspect->session;
-	/* In a flood that has filled half the queue there is no such time; in a local network it is still plenty. */
-	least = l->nwaiting < LIMIT_QUEUE / 2 ? LIMIT_UNANSWERED : LIMIT_UNANSWERED / 10;
-	if (now - transfer_started(&session->transfer) < least)
-		return false;
+	session = &l->unproven->session;
 	l->evicted++;
+	lose_patience(l, now);
 	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
 	session_pump(session, now);
 	return true;
 }
 
-static bool has_place(struct limits *l, const struct addr *peer, mono_t now)
+static bool has_place(struct limits *l, mono_t now)
 {
-	return !client_is_full(l, peer) && (l->server->njobs < l->max_transfers || evict(l, now));
+	return (l->server->njobs < l->max_transfers && l->nunproven < LIMIT_UNPROVEN) || evict(l, now);
+}
+
+static void leave_unproven(struct limits *l, struct job *j)
+{
+	if (j->unproven_link == NULL)
+		return;
+	*j->unproven_link = j->unproven_next;
+	if (j->unproven_next != NULL)
+		j->unproven_next->unproven_link = j->unproven_link;
+	else
+		l->unproven_last = j->unproven_link;
+	j->unproven_link = NULL;
+	l->nunproven--;
+	/* At once, but not from in here. */
+	if (l->nwaiting > 0)
+		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
+}
+
+void limit_job_runs(struct limits *l, struct job *j)
+{
+	j->unproven_next = NULL;
+	j->unproven_link = l->unproven_last;
+	*l->unproven_last = j;
+	l->unproven_last = &j->unproven_next;
+	l->nunproven++;
+}
+
+void limit_proved(struct session *s, mono_t now)
+{
+	struct job *j = (struct job *)s;
+	struct limits *l = &j->server->limits;
+
+	gain_patience(l);
+	make_known(l, &s->peer, now);
+	leave_unproven(l, j);
 }
 
 int limit_job_begins(struct limits *l, struct job *j)
@@ -184,9 +263,7 @@ void limit_job_ends(struct limits *l, struct job *j)
 	}
 	if (j->client != NULL)
 		client_put(l, j->client);
-	if (l->suspect == j)
-		l->suspect = newer(l->server, j);
-	/* At once, but not from in here. */
+	leave_unproven(l, j);
 	if (l->nwaiting > 0)
 		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
 }
@@ -221,14 +298,17 @@ static void waiting_unlink(struct limits *l, struct waiting **place)
 	l->nwaiting--;
 }
 
-/* Its client repeats it after a while of its own accord: one that does not fit is only dropped. */
-static void queue_add(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
+/*
+ * Its client repeats it after a while of its own accord: one that does not fit is only dropped. Known hosts go to the
+ * front, and there is room for them behind a crowd of strangers.
+ */
+static void queue_add(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, bool known, mono_t now)
 {
 	struct waiting *w = NULL, **b = waiting_bucket(l, &d->from);
 
 	if (waiting_find(l, &d->from) != NULL)
 		return;
-	if (l->nwaiting < LIMIT_QUEUE && d->len <= LIMIT_REQUEST)
+	if (l->nwaiting < (known ? LIMIT_QUEUE : LIMIT_QUEUE_STRANGERS) && d->len <= LIMIT_REQUEST)
 		w = malloc(sizeof(*w) + d->len);
 	if (w == NULL) {
 		l->dropped++;
@@ -241,8 +321,10 @@ static void queue_add(struct limits *l, struct endpoint *listener, const struct 
 	memcpy(w->bytes, d->buf, d->len);
 	w->datagram.buf = w->bytes;
 	*b = w;
-	*l->last = w;
-	l->last = &w->next;
+	w->next = known ? l->first : NULL;
+	*(known ? &l->first : l->last) = w;
+	if (w->next == NULL)
+		l->last = &w->next;
 	if (l->nwaiting++ == 0)
 		loop_timer_set(&l->server->loop, &l->queue_timer, now + LOOK_AGAIN);
 }
@@ -251,9 +333,19 @@ static bool has_turn(struct limits *l, mono_t now)
 {
 	if (l->turn != now) {
 		l->turn = now;
-		l->turn_left = LIMIT_TURN;
+		l->turn_left = l->server->njobs > l->nunproven ? LIMIT_TURN_SHARED : LIMIT_TURN;
 	}
 	return l->turn_left > 0;
+}
+
+/* When to look at the queue again: there may be a turn, or somebody to make room. */
+static mono_t look_again(struct limits *l, mono_t now)
+{
+	mono_t at = evict_at(l);
+
+	if (l->behind && (l->turn == now && l->turn_left == 0))
+		return now + 1;
+	return l->behind && at < now + LOOK_AGAIN ? at : now + LOOK_AGAIN;
 }
 
 /* Serve those there is a place for, in the order in which they came; refuse those that have waited long enough. */
@@ -262,14 +354,17 @@ static void queue_fired(struct loop_timer *t, mono_t now)
 	struct limits *l = (struct limits *)((char *)t - offsetof(struct limits, queue_timer));
 	struct waiting **place = &l->first;
 
-	while (*place != NULL && has_turn(l, now)) {
+	l->behind = false;
+	while (*place != NULL) {
 		struct waiting *w = *place;
-		bool room = has_place(l, &w->datagram.from, now);
+		bool full = client_is_full(l, &w->datagram.from), room = !full && has_turn(l, now) && has_place(l, now);
 
-		if (!room && now < w->until) {
+		if (!room && (now < w->until || !has_turn(l, now))) {
 			/* Only its own client's limit is no reason for the next one to wait. */
-			if (l->server->njobs >= l->max_transfers)
+			if (!full || !has_turn(l, now)) {
+				l->behind = true;
 				break;
+			}
 			place = &w->next;
 			continue;
 		}
@@ -278,9 +373,8 @@ static void queue_fired(struct loop_timer *t, mono_t now)
 		request_waited(l->server, w->listener, &w->datagram, room, now);
 		free(w);
 	}
-	l->behind = l->nwaiting > 0 && !has_turn(l, now);
 	if (l->nwaiting > 0)
-		loop_timer_set(&l->server->loop, t, l->behind ? now + 1 : now + LOOK_AGAIN);
+		loop_timer_set(&l->server->loop, t, look_again(l, now));
 }
 
 void limit_forget(struct limits *l)
@@ -296,14 +390,16 @@ void limit_forget(struct limits *l)
 
 bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now)
 {
-	if (!l->behind && has_turn(l, now) && has_place(l, &d->from, now)) {
-		l->turn_left--;
+	bool full = client_is_full(l, &d->from), known = is_known(l, &d->from, now);
+
+	if (!full && (known || (!l->behind && has_turn(l, now))) && has_place(l, now)) {
+		l->turn_left -= l->turn_left > 0;
 		return true;
 	}
-	queue_add(l, listener, d, now);
-	if (!l->behind && !has_turn(l, now) && l->nwaiting > 0) {
+	queue_add(l, listener, d, known, now);
+	if (!full && !l->behind && l->nwaiting > 0) {
 		l->behind = true;
-		loop_timer_set(&l->server->loop, &l->queue_timer, now + 1);
+		loop_timer_set(&l->server->loop, &l->queue_timer, look_again(l, now));
 	}
 	return false;
 }
@@ -462,14 +558,17 @@ int limit_init(struct limits *l, struct server *s)
 		.server = s,
 		.max_per_client = c->max_per_client,
 		.rate_per_client = c->rate_per_client,
+		.patience = LIMIT_UNANSWERED,
 		.lines = {
 			[LIMIT_LINE_STRANGER] = {.most = 1000, .left = 1000, .per_second = 100},
 			[LIMIT_LINE_CLIENT] = {.most = 5000, .left = 5000, .per_second = 1000},
 		},
 	};
 	l->last = &l->first;
+	l->unproven_last = &l->unproven;
 	l->by_peer = calloc(LIMIT_BUCKETS, sizeof(*l->by_peer));
-	if (l->by_peer == NULL)
+	l->known = calloc(LIMIT_KNOWN, sizeof(*l->known));
+	if (l->by_peer == NULL || l->known == NULL)
 		return -ENOMEM;
 	if (c->max_per_client != 0 || c->rate_per_client != 0) {
 		l->clients = calloc(LIMIT_BUCKETS, sizeof(*l->clients));
@@ -497,4 +596,5 @@ void limit_free(struct limits *l)
 		pacer_free(&l->pacer);
 	free(l->clients);
 	free(l->by_peer);
+	free(l->known);
 }

@@ -16,18 +16,45 @@ struct server;
 struct job;
 
 #define LIMIT_QUEUE 8192             /* requests that may wait */
+#define LIMIT_QUEUE_STRANGERS (LIMIT_QUEUE - 1024) /* of hosts that have not answered yet */
 #define LIMIT_REQUEST 640            /* the longest of them */
 #define LIMIT_WAIT (3 * MONO_SEC)    /* and for how long, before they are refused */
 #define LIMIT_BUCKETS 1024
 
-/* A transfer that has had no answer yet must make room for a new request when it is older than this. */
-#define LIMIT_UNANSWERED (250 * MONO_MS)
+/*
+ * So many transfers at once that have had no answer yet; further requests wait. Clients that are there answer within
+ * milliseconds, and what is never answered costs descriptors, and time in each poll.
+ */
+#define LIMIT_UNPROVEN 512
 
-/* Requests served in one wake-up; the transfers that run have their turn before the others. */
+/*
+ * Such a transfer must make room for a request that waits when it is older than this, or in a flood than the second: in
+ * a local network that is still plenty.
+ */
+#define LIMIT_UNANSWERED (250 * MONO_MS)
+#define LIMIT_UNANSWERED_LEAST (25 * MONO_MS)
+
+/* Requests served in one wake-up; and while there are transfers that run, which have a turn before the others. */
 #define LIMIT_TURN 16
+#define LIMIT_TURN_SHARED 4
 
 /* The bytes that a request of one byte can make us send to an address that may be forged stay below this. */
 #define LIMIT_AMPLIFICATION 25
+
+/*
+ * Hosts that have answered within the last ten minutes, so that their addresses are not forged: what they ask for comes
+ * before what strangers ask for, but not more often each second than this. Of two in one slot the later one is known.
+ */
+#define LIMIT_KNOWN 4096
+#define LIMIT_KNOWN_FOR (600 * MONO_SEC)
+#define LIMIT_KNOWN_ASKS 64
+
+struct known {
+	uint64_t host;                    /* its hash, 0: nobody */
+	mono_t proved;                    /* when it last did */
+	mono_t second;                    /* when it asked first within the last second, and how often since */
+	unsigned asked;
+};
 
 /* One client address with transfers; only where something is counted or paced per client. */
 struct client {
@@ -68,15 +95,19 @@ struct limits {
 	struct server *server;
 	size_t max_transfers;             /* as --max-transfers and the process's descriptors allow */
 	size_t max_per_client;            /* 0: no limit */
-	struct job *suspect;              /* the oldest job that perhaps has had no answer yet; all older ones have */
+	struct job *unproven, **unproven_last; /* jobs that have had no answer yet, the oldest first */
+	size_t nunproven;
+	mono_t patience;                  /* the age at which they may have to make room */
+	mono_t evicted_at;                /* when one last had to */
 	struct client **clients;          /* NULL: nothing is done per client */
 	uint64_t rate_per_client;
+	struct known *known;
 	struct waiting *first, **last;
 	size_t nwaiting;
 	struct waiting **by_peer;
 	mono_t turn;                      /* this wake-up, and how many requests it may still serve */
 	unsigned turn_left;
-	bool behind;                      /* requests wait for their turn: new ones must not overtake them */
+	bool behind;                      /* requests wait for their turn or any place: new ones must not overtake them */
 	struct loop_timer queue_timer, log_timer;
 	struct pacer pacer;               /* rate 0: none */
 	struct budget lines[LIMIT_LINES];
@@ -98,7 +129,11 @@ void limit_forget(struct limits *l);
 int limit_job_begins(struct limits *l, struct job *j);
 void limit_job_ends(struct limits *l, struct job *j);
 
-/* session_ops for jobs under a rate. */
+/* In between it has been sent its first packet. */
+void limit_job_runs(struct limits *l, struct job *j);
+
+/* session_ops for all jobs, and for those under a rate. */
+void limit_proved(struct session *s, mono_t now);
 size_t limit_allow(struct session *s, mono_t now);
 void limit_moved(struct session *s, size_t bytes, mono_t now);
 

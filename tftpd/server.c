@@ -146,9 +146,9 @@ static void job_over(struct session *session, mono_t now)
 		loop_stop(&s->loop);
 }
 
-static const struct session_ops job_ops = {.verdict = job_verdict, .over = job_over};
+static const struct session_ops job_ops = {.proved = limit_proved, .verdict = job_verdict, .over = job_over};
 static const struct session_ops paced_ops = {
-	.verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
+	.proved = limit_proved, .verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
 };
 
 static const struct session_ops *ops_for(const struct server *s)
@@ -192,8 +192,7 @@ static void link_job(struct server *s, struct job *j)
 		j->next->link = &j->next;
 	s->jobs = j;
 	s->njobs++;
-	if (s->limits.suspect == NULL)
-		s->limits.suspect = j;
+	limit_job_runs(&s->limits, j);
 }
 
 static void own_address(struct addr *local, const struct endpoint *listener, const struct udp_datagram *d)

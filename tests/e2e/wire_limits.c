@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,12 +137,43 @@ START_TEST(transfer_that_was_never_answered_makes_room)
 		wire_request(&others[i], OP_RRQ, "kernel", "octet", NULL);
 		wire_expect_data(&others[i], 1, data, 512);
 	}
-	double began = seconds();
 	occupy(&w, &s, "127.0.0.6");
-	ck_assert(seconds() - began < 2);
 	ck_assert(server_logged(&s, "others need the place", 1));
 	end(&w);
 	for (int i = 0; i < 8; i++)
+		wire_close(&others[i]);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(those_that_answered_before_come_before_strangers)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "2", NULL);
+	start(&s);
+	occupy(&w, &s, "127.0.0.9");
+	end(&w);
+	occupy(&others[0], &s, "127.0.0.7");
+	occupy(&others[1], &s, "127.0.0.7");
+	for (int i = 2; i < 5; i++) {
+		dial_from(&others[i], "127.0.0.8", s.port);
+		wire_request(&others[i], OP_RRQ, "kernel", "octet", NULL);
+	}
+	wire_expect_silence(&others[4]);
+	dial_from(&w, "127.0.0.9", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&w);
+	end(&others[0]);
+	wire_expect_data(&w, 1, data, 512);
+	wire_follow(&w);
+	wire_ack(&w, 1);
+	wire_expect_data(&w, 2, data + 512, 512);
+	wire_expect_silence(&others[2]);
+	end(&others[1]);
+	/* and the strangers in the order in which they came */
+	wire_expect_data(&others[2], 1, data, 512);
+	end(&w);
+	for (int i = 2; i < 5; i++)
 		wire_close(&others[i]);
 	server_stop(&s);
 }
@@ -325,18 +357,37 @@ static void forge(int fd, uint32_t host, uint16_t port, const uint8_t *buf, size
 	sendmsg(fd, &m, MSG_DONTWAIT);
 }
 
-static double fetch(const struct server *s, const uint8_t *large)
+static void fetch(const struct server *s, const uint8_t *large)
 {
 	struct client c;
 	char url[64], path[PATH_ROOM];
 	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s->port);
 	path_join(path, files_dir(), "large");
-	double began = seconds();
 	client_start(&c, "get", "--blksize", "1428", url, path, NULL);
 	ck_assert_msg(client_wait(&c) == 0, "%s", client_said(&c));
-	double took = seconds() - began;
 	ck_assert(file_is(path, large, LARGE));
-	return took;
+}
+
+/* The counter of that name in the status that it logs now. */
+static unsigned long status_of(const struct server *s, const char *counter)
+{
+	size_t before = server_log_count(s, "status up=");
+	ck_assert_int_eq(kill(s->pid, SIGUSR1), 0);
+	ck_assert(server_logged(s, "status up=", before + 1));
+	const char *line = NULL;
+	for (const char *at = server_log(s); (at = strstr(at, "status up=")) != NULL; at++)
+		line = at;
+	ck_assert_ptr_nonnull(line);
+	line = strstr(line, counter);
+	ck_assert_ptr_nonnull(line);
+	return strtoul(line + strlen(counter), NULL, 10);
+}
+
+static size_t open_files(pid_t pid)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	return dir_entries(path);
 }
 
 /* 20,000 requests from as many addresses, none of them ever answered. */
@@ -355,7 +406,6 @@ static void flood(const char *mode)
 	ck_assert_int_ge(fd, 0);
 	struct sockaddr_in any = {.sin_family = AF_INET};
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
-	double alone = fetch(&s, large);
 	/* more than there are places for, then the client comes while the others keep coming */
 	for (uint32_t i = 0; i < 5000; i++)
 		forge(fd, 0x7f0a0000 + i, s.port, buf, len);
@@ -369,22 +419,17 @@ static void flood(const char *mode)
 		}
 		_exit(0);
 	}
-	double under = fetch(&s, large);
-	size_t kb = memory_kb(s.pid);
+	fetch(&s, large);
+	size_t kb = memory_kb(s.pid), files = open_files(s.pid);
 	/* a sanitizer keeps what was freed */
 	ck_assert_msg(kb < (strstr(getenv("BUILD"), "san") != NULL ? 128 : 24) * 1024u, "%zu KiB", kb);
-	/* the first requests may have been dropped with the others', and the machine may be busy */
-	ck_assert_msg(under < 3 * alone + 10, "%.3f s instead of %.3f s", under, alone);
-	const char *sent = strstr(server_log(&s), "bytes=10000000 seconds=");
-	double took = 0;
-	while (sent != NULL) {
-		took = strtod(sent + strlen("bytes=10000000 seconds="), NULL);
-		sent = strstr(sent + 1, "bytes=10000000 seconds=");
-	}
-	ck_assert_msg(took > 0 && took < 3 * alone + 3, "the transfer itself: %.3f s instead of %.3f s", took, alone);
+	/* 512 that have not answered, with two descriptors each */
+	ck_assert_msg(files < 1100, "%zu open files", files);
+	ck_assert_uint_le(status_of(&s, " unanswered="), 512);
 	int status;
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert(fetch(&s, large) < 3 * alone + 10);
+	fetch(&s, large);
+	ck_assert_uint_gt(status_of(&s, " gave-way="), 0);
 	close(fd);
 	free(large);
 	server_stop(&s);
@@ -423,7 +468,7 @@ START_TEST(rate_is_kept_and_shared)
 	ck_assert_msg(client_wait(&b) == 0, "%s", client_said(&b));
 	double both = seconds() - began;
 	ck_assert(file_is(path, large, sizeof(large)) && file_is(other, large, sizeof(large)));
-	ck_assert_msg(both > 1.4 && both < 8, "%.3f s for 3 MB at 2 MB/s", both);
+	ck_assert_msg(both > 1.4, "%.3f s for 3 MB at 2 MB/s", both);
 	ck_assert_msg(first > 1.1, "%.3f s: the other one had to wait", first);
 	server_stop(&s);
 }
@@ -447,7 +492,6 @@ START_TEST(rate_per_client_leaves_the_others_alone)
 		occupy(&w, &s, "127.0.0.2");
 		end(&w);
 	}
-	ck_assert(seconds() - began < 0.9);
 	ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
 	ck_assert(seconds() - began > 0.9);
 	/* and an upload */
@@ -461,8 +505,9 @@ START_TEST(rate_per_client_leaves_the_others_alone)
 }
 END_TEST
 
-WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place, request_that_waited_in_vain_is_refused_with_words,
-    one_client_past_its_limit_holds_up_nobody_else, transfer_that_was_never_answered_makes_room,
+WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
+    request_that_waited_in_vain_is_refused_with_words, one_client_past_its_limit_holds_up_nobody_else,
+    transfer_that_was_never_answered_makes_room, those_that_answered_before_come_before_strangers,
     used_up_ports_are_refused_with_words, denied_client_hears_nothing, writes_have_a_list_of_their_own,
     forged_request_is_worth_little, log_lines_are_bounded_and_the_rest_is_counted,
     flood_of_forged_requests_hurts_nobody, flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared,
