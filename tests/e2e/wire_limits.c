@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -60,6 +61,21 @@ static void end(struct wire *o)
 	wire_expect_data(o, 4, data + 1536, 464);
 	wire_ack(o, 4);
 	wire_close(o);
+}
+
+/* The counter of that name in the status that it logs now. */
+static unsigned long status_of(const struct server *s, const char *counter)
+{
+	size_t before = server_log_count(s, "status up=");
+	ck_assert_int_eq(kill(s->pid, SIGUSR1), 0);
+	ck_assert(server_logged(s, "status up=", before + 1));
+	const char *line = NULL;
+	for (const char *at = server_log(s); (at = strstr(at, "status up=")) != NULL; at++)
+		line = at;
+	ck_assert_ptr_nonnull(line);
+	line = strstr(line, counter);
+	ck_assert_ptr_nonnull(line);
+	return strtoul(line + strlen(counter), NULL, 10);
 }
 
 START_TEST(request_past_the_limit_waits_for_a_place)
@@ -175,6 +191,67 @@ START_TEST(those_that_answered_before_come_before_strangers)
 	end(&w);
 	for (int i = 2; i < 5; i++)
 		wire_close(&others[i]);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(limit_on_open_files_is_told_and_kept)
+{
+	/* 32 for the server itself, two for each of 16 transfers; not as root, who raises it */
+	struct rlimit few = {.rlim_cur = 64, .rlim_max = 64};
+	struct server s;
+	if (getenv("CK_FORK") != NULL && strcmp(getenv("CK_FORK"), "no") == 0)
+		return; /* it could not be had back for the tests to come */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	server_start_at(&s, "0.0.0.0", 65534, NULL);
+	ck_assert(strstr(server_log(&s),
+	    "at most 16 transfers at once instead of 4096: this process may open no more than 64 files (ulimit -n)") != NULL);
+	start(&s);
+	for (int i = 0; i < 16; i++)
+		occupy(&others[i], &s, "127.0.0.1");
+	dial_from(&w, "127.0.0.1", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&w);
+	end(&others[0]);
+	wire_expect_data(&w, 1, data, 512);
+	wire_follow(&w);
+	wire_ack(&w, 1);
+	wire_expect_data(&w, 2, data + 512, 512);
+	dial_from(&others[0], "127.0.0.1", s.port);
+	wire_request(&others[0], OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_error(&others[0], 0);
+	ck_assert(strstr((char *)others[0].buf + 4, "too many transfers") != NULL);
+	wire_close(&others[0]);
+	end(&w);
+	for (int i = 1; i < 16; i++)
+		end(&others[i]);
+	ck_assert(server_logged(&s, "sent", 17));
+	ck_assert_uint_eq(server_log_count(&s, "failed"), 0);
+	server_stop(&s);
+}
+END_TEST
+
+START_TEST(what_the_kernel_drops_is_told)
+{
+	/* it sleeps while more arrives than its buffer holds; the count comes with what arrives after that */
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, NULL);
+	start(&s);
+	dial_from(&w, "127.0.0.1", s.port);
+	occupy(&others[0], &s, "127.0.0.2");
+	ck_assert_int_eq(kill(s.pid, SIGSTOP), 0);
+	static const uint8_t ack[8000] = {0, OP_ACK};
+	for (int i = 0; i < 4000; i++)
+		wire_send(&w, ack, sizeof(ack));
+	ck_assert_int_eq(kill(s.pid, SIGCONT), 0);
+	for (int i = 0; i < 100 && server_log_count(&s, "the kernel dropped") == 0; i++) {
+		wire_request(&w, OP_RRQ, "nothing", "octet", NULL);
+		wire_drain(&w, 50);
+	}
+	ck_assert_uint_eq(server_log_count(&s, "the kernel dropped"), 1);
+	ck_assert_uint_gt(status_of(&s, " kernel-drops="), 0);
+	end(&others[0]);
+	server_is_well(&s);
 	server_stop(&s);
 }
 END_TEST
@@ -368,21 +445,6 @@ static void fetch(const struct server *s, const uint8_t *large)
 	ck_assert(file_is(path, large, LARGE));
 }
 
-/* The counter of that name in the status that it logs now. */
-static unsigned long status_of(const struct server *s, const char *counter)
-{
-	size_t before = server_log_count(s, "status up=");
-	ck_assert_int_eq(kill(s->pid, SIGUSR1), 0);
-	ck_assert(server_logged(s, "status up=", before + 1));
-	const char *line = NULL;
-	for (const char *at = server_log(s); (at = strstr(at, "status up=")) != NULL; at++)
-		line = at;
-	ck_assert_ptr_nonnull(line);
-	line = strstr(line, counter);
-	ck_assert_ptr_nonnull(line);
-	return strtoul(line + strlen(counter), NULL, 10);
-}
-
 static size_t open_files(pid_t pid)
 {
 	char path[64];
@@ -508,7 +570,7 @@ END_TEST
 WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
     request_that_waited_in_vain_is_refused_with_words, one_client_past_its_limit_holds_up_nobody_else,
     transfer_that_was_never_answered_makes_room, those_that_answered_before_come_before_strangers,
-    used_up_ports_are_refused_with_words, denied_client_hears_nothing, writes_have_a_list_of_their_own,
-    forged_request_is_worth_little, log_lines_are_bounded_and_the_rest_is_counted,
-    flood_of_forged_requests_hurts_nobody, flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared,
-    rate_per_client_leaves_the_others_alone)
+    limit_on_open_files_is_told_and_kept, what_the_kernel_drops_is_told, used_up_ports_are_refused_with_words,
+    denied_client_hears_nothing, writes_have_a_list_of_their_own, forged_request_is_worth_little,
+    log_lines_are_bounded_and_the_rest_is_counted, flood_of_forged_requests_hurts_nobody,
+    flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared, rate_per_client_leaves_the_others_alone)
