@@ -108,6 +108,7 @@ int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned
 	x->without = without;
 	x->malformed = x->strangers = 0;
 	x->gso_refused = false;
+	x->copies = 0;
 	x->tap = NULL;
 	x->touched = NULL;
 	x->gather.owner = NULL;
@@ -429,13 +430,33 @@ static int send_to_peer(struct session *s, const struct run *run)
 	return n;
 }
 
+/* The bytes of the first `count` datagrams of a run. */
+static size_t run_bytes(const struct run *run, size_t count)
+{
+	return count * run->seg < run->len ? count * run->seg : run->len;
+}
+
+/* For links that eat packets. The run again as a whole: losses come in bursts. Returns the bytes that went. */
+static size_t send_copies(struct session *s, const struct run *run, size_t count)
+{
+	struct run again = {.buf = run->buf, .len = run_bytes(run, count), .seg = run->seg};
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < s->endpoint->exchange->copies; i++) {
+		int n = send_to_peer(s, &again);
+
+		bytes += n > 0 ? run_bytes(&again, (size_t)n) : 0;
+	}
+	return bytes;
+}
+
 /*
  * Give one run to the kernel. False: no more for now. An error that is not the peer's absence counts as a lost
  * datagram: a full queue, a firewall's or a router's refusal may pass, and the timer repeats what matters.
  */
 static bool send_run(struct session *s, const struct run *run, mono_t now)
 {
-	size_t count = run_count(run);
+	size_t count = run_count(run), copied = 0;
 	int n = send_to_peer(s, run);
 
 	if (n == -EAGAIN) {
@@ -451,15 +472,15 @@ static bool send_run(struct session *s, const struct run *run, mono_t now)
 		if (n == -ENETUNREACH)
 			transfer_unreachable(&s->transfer, ENETUNREACH, now);
 	}
-	if (n > 0)
+	if (n > 0) {
 		count = (size_t)n;
+		copied = send_copies(s, run, count);
+	}
 	if (s->endpoint->exchange->tap != NULL)
 		show_sent(s, run, count, now);
 	transfer_sent(&s->transfer, count, now);
 	if (s->ops->moved != NULL) {
-		size_t bytes = count * run->seg < run->len ? count * run->seg : run->len;
-
-		s->ops->moved(s, bytes + s->owed, now);
+		s->ops->moved(s, run_bytes(run, count) + copied + s->owed, now);
 		s->owed = 0;
 	}
 	return true;

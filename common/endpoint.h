@@ -42,6 +42,7 @@ struct exchange {
 	uint64_t malformed;              /* datagrams that were not packets */
 	uint64_t strangers;              /* packets from nobody we talk to */
 	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
+	unsigned copies;                 /* how often to send again, at once, whatever a session sends */
 	/* A trace: sees each datagram of a session as it comes (sent false) or has gone. NULL: nobody looks. */
 	void (*tap)(const struct session *s, bool sent, const uint8_t *buf, size_t len, mono_t now);
 	uint8_t scratch[PACKET_MAX + 1];

@@ -124,6 +124,16 @@ static const char *set_max_per_client(struct config *c, const char *value)
 	return NULL;
 }
 
+static const char *set_duplicate(struct config *c, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, 0, 16, &n))
+		return "takes 0 to 16 copies";
+	c->duplicate = (unsigned)n;
+	return NULL;
+}
+
 /* Bytes per second, with K, M or G for powers of 1000, as links are measured. */
 static const char *parse_rate(const char *value, uint64_t *out)
 {
@@ -542,6 +552,7 @@ static const struct option_entry table[] = {
 	{"ports", 0, "LO:HI", "the same", set_port_range, 0},
 	{"single-port", 0, NULL, "keep transfers on the listening port, for NAT and containers", FLAG(single_port)},
 	{"relaxed-peer", 0, NULL, "go along when a client's port changes during a transfer", FLAG(relaxed_peer)},
+	{"duplicate", 0, "N", "send N more copies of each packet, for links that lose many (default: 0)", set_duplicate, 0},
 	{"answer-broadcast", 0, NULL, "serve requests that were sent to a broadcast address", FLAG(answer_broadcast)},
 	{"without", 0, "FEATURE", "do not use gso, gro, sendmmsg, openat2, seccomp or landlock; may be repeated",
 	    set_without, 0},

@@ -80,6 +80,7 @@ struct config {
 	char access_error[ACCESS_ERROR_MAX];
 	bool single_port;         /* transfers stay on the listening socket */
 	bool relaxed_peer;        /* a client's port may change during a transfer */
+	unsigned duplicate;       /* further copies of each packet of a transfer */
 	bool answer_broadcast;    /* requests sent to a broadcast address are served */
 	uint16_t port_lo, port_hi; /* local ports of transfers; 0: any */
 	unsigned without;         /* UDP_NO_*, CONFIG_NO_*: fast paths and fences to leave out */

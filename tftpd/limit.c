@@ -525,10 +525,10 @@ static size_t ip_bytes(const struct addr *peer, size_t payload)
  * As IP packets; but two are always sent, because the first may be lost: as Ethernet frames, of which a request fills 60
  * bytes at least, two blocks of 512 bytes are 19 times the shortest request.
  */
-unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned most)
+unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned copies, unsigned most)
 {
 	size_t allowed = LIMIT_AMPLIFICATION * ip_bytes(&request->from, request->len) - 1;
-	size_t tries = allowed / ip_bytes(&request->from, answer);
+	size_t tries = allowed / (ip_bytes(&request->from, answer) * copies);
 
 	return tries >= most ? most : tries > 2 ? (unsigned)tries : 2;
 }

@@ -143,8 +143,11 @@ bool limit_paces(const struct limits *l);
 /* Whether a line may be logged; if not it is counted, and the count logged a second later. */
 bool limit_may_log(struct limits *l, enum limit_line line, mono_t now);
 
-/* How often an answer of `answer` bytes may be sent to a peer that has only sent this request; at least 2. */
-unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned most);
+/*
+ * How often an answer of `answer` bytes, in so many copies, may be sent to a peer that has only sent this request; at
+ * least 2.
+ */
+unsigned limit_tries(const struct udp_datagram *request, size_t answer, unsigned copies, unsigned most);
 
 /* The socket has counted this many datagrams lost for want of room: say so when it is news. */
 void limit_drops(struct limits *l, struct endpoint *listener, mono_t now);

@@ -279,7 +279,9 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 
 const struct transfer_policy *server_policy(const struct server *s, const struct udp_datagram *d, size_t answer)
 {
-	return limit_tries(d, answer, s->policy.tries) < s->policy.tries ? &s->policy_short : &s->policy;
+	unsigned tries = limit_tries(d, answer, 1 + s->config->duplicate, s->policy.tries);
+
+	return tries < s->policy.tries ? &s->policy_short : &s->policy;
 }
 
 static uint32_t ask_mtu(unsigned ifindex)
@@ -502,6 +504,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	err = exchange_init(&s->exchange, &s->loop, seed, config->without);
 	if (err != 0)
 		return err;
+	s->exchange.copies = config->duplicate;
 	err = limit_init(&s->limits, s);
 	if (err != 0)
 		return err;

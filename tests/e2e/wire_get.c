@@ -659,6 +659,54 @@ START_TEST(sigterm_lets_a_running_transfer_end)
 }
 END_TEST
 
+/* How often each of these packets comes until nothing more does. */
+static void count_blocks(int op, unsigned copies[], size_t n)
+{
+	memset(copies, 0, n * sizeof(copies[0]));
+	while (wire_recv(&w, WIRE_QUIET)) {
+		ck_assert_int_eq(wire_op(&w), op);
+		ck_assert_uint_lt(wire_block(&w), n);
+		copies[wire_block(&w)]++;
+	}
+}
+
+START_TEST(duplicate_sends_everything_so_many_times_more)
+{
+	struct server s;
+	unsigned copies[8];
+	server_start(&s, "--duplicate", "2", "--create", NULL);
+	wire_fill(data, sizeof(data), 1);
+	server_put(&s, "file", data, 1700);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_RRQ, "file", "octet", "windowsize", "3", PATIENT, NULL);
+	wire_expect_oack(&w, "windowsize\0" "3\0timeout\0" "255");
+	wire_follow(&w);
+	ck_assert(wire_recv(&w, WIRE_WAIT) && wire_recv(&w, WIRE_WAIT));
+	ck_assert_int_eq(wire_op(&w), OP_OACK);
+	wire_ack(&w, 0);
+	count_blocks(OP_DATA, copies, 8);
+	for (unsigned block = 1; block <= 3; block++)
+		ck_assert_uint_eq(copies[block], 3);
+	wire_ack(&w, 3);
+	count_blocks(OP_DATA, copies, 8);
+	ck_assert_uint_eq(copies[4], 3);
+	wire_ack(&w, 4);
+	ck_assert(server_logged(&s, "sent", 1));
+	ck_assert_uint_eq(server_log_count(&s, "resent=0"), 1);
+	wire_close(&w);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_WRQ, "new", "octet", NULL);
+	wire_expect_ack(&w, 0);
+	wire_follow(&w);
+	wire_data(&w, 1, data, 100);
+	wire_expect_ack(&w, 1);
+	ck_assert(wire_recv(&w, WIRE_WAIT) && wire_recv(&w, WIRE_WAIT));
+	ck_assert(server_has(&s, "new", data, 100));
+	wire_expect_silence(&w);
+	server_stop(&s);
+}
+END_TEST
+
 WIRE_MAIN("wire_get", read_without_options_comes_in_blocks_of_512, answer_comes_from_a_new_tid,
     stranger_at_a_tid_gets_error_5_and_disturbs_nothing, stranger_that_vanishes_disturbs_nothing,
     repeated_request_is_answered_by_the_running_transfer,
@@ -672,4 +720,4 @@ WIRE_MAIN("wire_get", read_without_options_comes_in_blocks_of_512, answer_comes_
     many_acks_of_one_gap_cause_no_storm, block_numbers_wrap_to_0, block_numbers_wrap_as_rollover_says,
     netascii_expands_line_ends_also_at_block_borders, mode_may_be_in_any_case, other_modes_are_refused,
     answer_comes_from_the_address_that_was_asked, ipv6_works_like_ipv4, sigterm_ends_an_idle_server,
-    sigterm_lets_a_running_transfer_end)
+    sigterm_lets_a_running_transfer_end, duplicate_sends_everything_so_many_times_more)
