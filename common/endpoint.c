@@ -34,6 +34,12 @@ void session_table_free(struct session_table *t)
 
 static struct session **bucket(const struct session_table *t, const struct addr *peer)
 {
+	struct addr host = *peer;
+
+	if (t->by_host) {
+		addr_set_port(&host, 0);
+		peer = &host;
+	}
 	return &t->buckets[addr_hash(peer, t->seed) & t->mask];
 }
 
@@ -186,14 +192,39 @@ static bool answers(struct session *s, const struct udp_datagram *d, const struc
 	return true;
 }
 
+/*
+ * Nobody's port on a listener: one of that host's sessions may have been moved to it. None, if the packet would suit
+ * more than one: its sender will repeat it, and others will have gone on.
+ */
+static struct session *moved(struct endpoint *e, const struct udp_datagram *d, const struct packet *p)
+{
+	struct session *found = NULL;
+
+	for (struct session *s = *bucket(&e->exchange->sessions, &d->from); s != NULL; s = s->hash_next) {
+		if (s->endpoint != e || !s->relaxed || !addr_same_host(&s->peer, &d->from) ||
+		    !addr_same_host(&s->local, &d->to) || !transfer_expects(&s->transfer, p))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = s;
+	}
+	/* Its bucket is that of its host, and so the same. */
+	if (found != NULL)
+		found->peer = d->from;
+	return found;
+}
+
 static struct session *session_for(struct endpoint *e, const struct udp_datagram *d, const struct packet *p)
 {
+	struct session *s;
+
 	if (e->only != NULL)
 		return answers(e->only, d, p) ? e->only : NULL;
 	/* On a listener a request is for the owner to judge, even from a peer that has a session. */
 	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
 		return NULL;
-	return find_on(&e->exchange->sessions, &d->from, &d->to, e);
+	s = find_on(&e->exchange->sessions, &d->from, &d->to, e);
+	return s == NULL && p != NULL && e->exchange->sessions.by_host ? moved(e, d, p) : s;
 }
 
 static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, mono_t now)

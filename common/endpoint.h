@@ -25,6 +25,7 @@ struct session_table {
 	size_t mask;      /* number of buckets - 1 */
 	size_t n;
 	uint64_t seed;    /* keys the hash, so that a peer cannot choose its bucket */
+	bool by_host;     /* the port is no part of it: relaxed sessions on a listener can be found by host; set at first */
 };
 
 int session_table_init(struct session_table *t, uint64_t seed);  /* 0 or -ENOMEM */
@@ -111,7 +112,11 @@ struct session {
 	bool waits;                   /* in its endpoint's waiting list */
 	bool held;                    /* its owner makes it wait */
 	mono_t held_at;               /* since when */
-	bool relaxed;                 /* the peer's port may change on the way */
+	/*
+	 * The peer's port may change on the way. On a listener, where several sessions may have the same host: if a packet
+	 * from another port is what exactly one of them expects; see session_table.by_host.
+	 */
+	bool relaxed;
 	bool no_gso;                  /* what this peer's path refuses, see struct udp: another's may not */
 	uint16_t gso_fails;
 	uint32_t owed;                /* bytes of DATA that came in and were not passed to moved() yet */

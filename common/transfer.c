@@ -539,6 +539,19 @@ bool transfer_ready(const struct transfer *t)
 	return t->want != WANT_NOTHING || (t->state == TRANSFER_SEND && !t->blocked && t->next < send_limit(t));
 }
 
+bool transfer_expects(const struct transfer *t, const struct packet *p)
+{
+	if (p->op == PACKET_ERROR)
+		return t->state != TRANSFER_OVER;
+	if (p->op == PACKET_ACK && t->state == TRANSFER_OACK)
+		return p->block == 0;
+	if (p->op == PACKET_ACK && t->state == TRANSFER_SEND)
+		return transfer_distance(t, t->base - 1, p->block) < t->high - (t->base - 1);
+	if (p->op == PACKET_DATA && t->state == TRANSFER_RECV)
+		return transfer_distance(t, t->base, p->block) < t->terms.windowsize || p->block == transfer_wire(t, t->acked);
+	return p->op == PACKET_DATA && t->state == TRANSFER_DALLY && p->block == transfer_wire(t, t->final);
+}
+
 size_t transfer_datagram(const struct transfer *t)
 {
 	return (size_t)t->terms.blksize + PACKET_HEADER;

@@ -159,6 +159,12 @@ void transfer_free(struct transfer *t);
  */
 void transfer_input(struct transfer *t, const struct packet *p, mono_t now);
 
+/*
+ * Whether a packet is one that its peer could send now: an ACK of what is on its way, or the last one again; a block
+ * that has its place, or is acknowledged again; any ERROR.
+ */
+bool transfer_expects(const struct transfer *t, const struct packet *p);
+
 /* Time has passed. Does nothing before the deadline. */
 void transfer_timeout(struct transfer *t, mono_t now);
 

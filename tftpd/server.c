@@ -505,6 +505,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	if (err != 0)
 		return err;
 	s->exchange.copies = config->duplicate;
+	s->exchange.sessions.by_host = config->relaxed_peer && config->single_port;
 	err = limit_init(&s->limits, s);
 	if (err != 0)
 		return err;

@@ -191,6 +191,59 @@ START_TEST(relaxed_peer_may_change_its_port)
 }
 END_TEST
 
+/* What stands in for a balancer: the same client goes on from another port. */
+static void move(struct wire *from, struct wire *to)
+{
+	wire_dial(to, wire_local, (uint16_t)ntohs(((struct sockaddr_in *)&from->peer)->sin_port));
+}
+
+START_TEST(relaxed_peer_may_change_its_port_on_the_single_port)
+{
+	/* a read at block 2, another one at block 1, and an upload, all of one host */
+	static struct wire up, moved_up, late;
+	struct server s;
+	server_start(&s, "--relaxed-peer", "--single-port", "--create", NULL);
+	wire_fill(data, sizeof(data), 5);
+	server_put(&s, "kernel", data, 2000);
+	for (struct wire *c = &w;; c = &late) {
+		wire_dial(c, wire_local, s.port);
+		wire_request(c, OP_RRQ, "kernel", "octet", "timeout", "255", NULL);
+		wire_expect_oack(c, "timeout\0" "255");
+		wire_ack(c, 0);
+		wire_expect_data(c, 1, data, 512);
+		if (c == &late)
+			break;
+	}
+	wire_ack(&w, 1);
+	wire_expect_data(&w, 2, data + 512, 512);
+	wire_dial(&up, wire_local, s.port);
+	wire_request(&up, OP_WRQ, "new", "octet", "timeout", "255", NULL);
+	wire_expect_oack(&up, "timeout\0" "255");
+	move(&w, &other);
+	/* this could be either's, and is nobody's: what `late` waits for, and what `w` has sent before */
+	wire_ack(&other, 1);
+	wire_expect_silence(&other);
+	wire_ack(&other, 2);
+	wire_expect_data(&other, 3, data + 1024, 512);
+	wire_expect_silence(&w);
+	move(&up, &moved_up);
+	wire_data(&moved_up, 1, data, 100);
+	wire_expect_ack(&moved_up, 1);
+	ck_assert(server_has(&s, "new", data, 100));
+	wire_ack(&late, 1);
+	wire_expect_data(&late, 2, data + 512, 512);
+	wire_ack(&other, 3);
+	wire_expect_data(&other, 4, data + 1536, 464);
+	wire_ack(&other, 4);
+	ck_assert(server_logged(&s, "sent file=kernel", 1));
+	wire_ack(&late, 2);
+	wire_expect_data(&late, 3, data + 1024, 512);
+	wire_close(&late);
+	wire_close(&other);
+	server_stop(&s);
+}
+END_TEST
+
 /* On the single port two transfers of one host, and an ACK from a port that has none, do not mix. */
 START_TEST(single_port_tells_clients_apart)
 {
@@ -270,5 +323,5 @@ END_TEST
 
 WIRE_MAIN("wire_boot", eight_requests_in_an_instant, eight_requests_in_an_instant_on_the_single_port,
     size_probes_are_logged_as_such, repeated_write_belongs_to_the_running_transfer,
-    silent_client_is_kept_for_as_long_as_give_up_says, relaxed_peer_may_change_its_port, single_port_tells_clients_apart,
-    single_port_serves_a_crowd)
+    silent_client_is_kept_for_as_long_as_give_up_says, relaxed_peer_may_change_its_port,
+    relaxed_peer_may_change_its_port_on_the_single_port, single_port_tells_clients_apart, single_port_serves_a_crowd)
