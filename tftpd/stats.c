@@ -43,8 +43,6 @@ static void log_counters(const struct server *s, mono_t now)
 	log_begin(&e, &s->log, LOG_LEVEL_NOTICE, "status");
 	log_fixed(&e, "up", (double)(now - s->started) / MONO_SEC, 0, "s");
 	log_u64(&e, "running", s->njobs);
-	log_u64(&e, "unanswered", s->limits.nunproven);
-	log_u64(&e, "waiting", s->limits.nwaiting);
 	log_u64(&e, "sent", c->sent);
 	log_u64(&e, "received", c->received);
 	log_u64(&e, "bytes-sent", c->bytes_sent);
@@ -52,6 +50,8 @@ static void log_counters(const struct server *s, mono_t now)
 	log_u64(&e, "failed", c->failed);
 	log_u64(&e, "refused", c->refused);
 	log_u64(&e, "probed", c->probed);
+	log_u64(&e, "unanswered", s->limits.nunproven);
+	log_u64(&e, "waiting", s->limits.nwaiting);
 	log_u64(&e, "queued", s->limits.queued);
 	log_u64(&e, "gave-way", s->limits.evicted);
 	log_u64(&e, "dropped", s->limits.dropped);
