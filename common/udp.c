@@ -156,13 +156,19 @@ int udp_open(struct udp *u, const struct addr *local, bool pktinfo, unsigned wit
 	return err != 0 ? err : bind_to(u, local);
 }
 
-int udp_listen(struct udp *u, const struct addr *local, const char *device, unsigned without)
+void udp_share(struct udp *u, bool share)
+{
+	set_int(u->fd, SOL_SOCKET, SO_REUSEADDR, share);
+}
+
+int udp_listen(struct udp *u, const struct addr *local, const char *device, bool share, unsigned without)
 {
 	int err = make(u, local->sa.sa_family, true, without);
 
 	if (err != 0)
 		return err;
 	free_bind(u);
+	udp_share(u, share);
 	if (device != NULL && setsockopt(u->fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) != 0) {
 		err = -errno;
 		udp_close(u);
@@ -219,9 +225,14 @@ void udp_count_drops(struct udp *u)
 	set_int(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 }
 
-/* Root may have more than the administrator's limit. */
+/* Root may have more than the administrator's limit, and may have asked for it before. The kernel counts it twice. */
 static void buffer(int fd, int force, int plain, int bytes)
 {
+	int have = 0;
+	socklen_t len = sizeof(have);
+
+	if (getsockopt(fd, SOL_SOCKET, plain, &have, &len) == 0 && have / 2 >= bytes)
+		return;
 	if (set_int(fd, SOL_SOCKET, force, bytes) != 0)
 		set_int(fd, SOL_SOCKET, plain, bytes);
 }

@@ -57,9 +57,13 @@ void udp_close(struct udp *u);
 
 /*
  * The same for a socket that requests come to: with pktinfo; on the interface `device` only, unless that is NULL; and
- * `local` need not be an address of this machine yet. -ENODEV: there is no such interface.
+ * `local` need not be an address of this machine yet. -ENODEV: there is no such interface. With `share` it may have a
+ * port in common with sockets that udp_share says the same of: an address with an interface that has it, say.
  */
-int udp_listen(struct udp *u, const struct addr *local, const char *device, unsigned without);
+int udp_listen(struct udp *u, const struct addr *local, const char *device, bool share, unsigned without);
+
+/* Whether a further socket may be bound to the same port. The datagrams go to the one that fits best. */
+void udp_share(struct udp *u, bool share);
 
 /* Take over a bound socket that somebody else opened (inetd, systemd). */
 int udp_adopt(struct udp *u, int fd, unsigned without);

@@ -603,6 +603,11 @@ bool config_uploads(const struct config *c)
 	return !c->read_only && (c->create || c->hpa);
 }
 
+bool config_low_ports(const struct config *c)
+{
+	return c->port_lo != 0 && c->port_lo < 1024 && !c->single_port;
+}
+
 bool config_background(const struct config *c)
 {
 	return c->listen && !c->foreground && !c->systemd;

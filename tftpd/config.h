@@ -106,6 +106,9 @@ int config_parse(struct config *c, int argc, char **argv, char error[CONFIG_ERRO
 /* Whether any upload can be granted. */
 bool config_uploads(const struct config *c);
 
+/* Whether transfers take ports that not everybody may bind. */
+bool config_low_ports(const struct config *c);
+
 /* Whether it leaves its terminal, as tftp-hpa's -l asks for. */
 bool config_background(const struct config *c);
 

@@ -1,6 +1,7 @@
-/* Which addresses to listen on, what to say when one cannot be had, and when to try it again. */
+/* Which addresses to listen on, and what to say when one cannot be had. Not when to try it again: opener. */
 #include "listen.h"
 
+#include "opener.h"
 #include "request.h"
 
 #include <errno.h>
@@ -20,20 +21,18 @@
  */
 #define BUFFER (8 << 20)
 
-/* What could not be had is tried again so often. */
-#define AGAIN (2 * MONO_SEC)
-
 /* The first descriptor that systemd passes (sd_listen_fds(3)). */
 #define LISTEN_FDS_START 3
 
 /* One --address, taken apart. */
 struct wanted {
+	int index;                   /* in the configuration */
 	const char *given;
 	const char *host, *port;     /* NULL: all, the default */
 	const char *device;          /* only this interface, or NULL */
 };
 
-static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
+static void explain(const struct addr *a, const char *device, int err, char error[CONFIG_ERROR_MAX])
 {
 	char text[ADDR_TEXT];
 	unsigned port = addr_port(a);
@@ -46,6 +45,8 @@ static void explain(const struct addr *a, int err, char error[CONFIG_ERROR_MAX])
 	else if (err == -EADDRINUSE)
 		snprintf(error, CONFIG_ERROR_MAX,
 		    "cannot listen on %s: another program does already (find it: ss -lnpu 'sport = :%u')", text, port);
+	else if (err == -ENODEV && device != NULL)
+		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on the interface %s: %s", device, strerror(-err));
 	else
 		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on %s: %s", text, strerror(-err));
 }
@@ -75,14 +76,57 @@ static int add(struct server *s, const char *device)
 	return 0;
 }
 
-static int open_one(struct server *s, const struct addr *a, const char *device)
+/* In the opener's process: the server gets it. It stays open here too, see may_share. */
+static int pass_on(struct server *s, int address, const char *device)
 {
+	struct listener *l = &s->listeners[s->nlisteners];
+	int err = udp_local(&l->endpoint.udp, &l->addr);
+
+	udp_buffers(&l->endpoint.udp, BUFFER);
+	if (err == 0)
+		err = opener_pass(s, l->endpoint.udp.fd, address, device);
+	if (err != 0) {
+		udp_close(&l->endpoint.udp);
+		return err;
+	}
+	snprintf(l->device, sizeof(l->device), "%s", device != NULL ? device : "");
+	s->nlisteners++;
+	return 0;
+}
+
+/* Nobody else may ever share a port with us, so this holds for a moment. */
+static void may_share(struct server *s, bool share)
+{
+	for (int i = 0; i < s->nlisteners; i++)
+		udp_share(&s->listeners[i].endpoint.udp, share);
+}
+
+/* An interface is bound by all its addresses: one of them, or of another interface, on the same port is in its way. */
+static int open_shared(struct server *s, struct udp *u, const struct wanted *w, const struct addr *a)
+{
+	int err;
+
+	may_share(s, true);
+	err = udp_listen(u, a, w->device, true, s->config->without);
+	may_share(s, false);
+	if (err == 0)
+		udp_share(u, false);
+	return err;
+}
+
+static int open_one(struct server *s, const struct wanted *w, const struct addr *a)
+{
+	struct udp *u = &s->listeners[s->nlisteners].endpoint.udp;
 	int err;
 
 	if (s->nlisteners == SERVER_LISTENERS)
 		return -ENOBUFS;
-	err = udp_listen(&s->listeners[s->nlisteners].endpoint.udp, a, device, s->config->without);
-	return err != 0 ? err : add(s, device);
+	err = udp_listen(u, a, w->device, false, s->config->without);
+	if (err == -EADDRINUSE && s->nlisteners > 0)
+		err = open_shared(s, u, w, a);
+	if (err != 0)
+		return err;
+	return s->opener_end > 0 ? pass_on(s, w->index, w->device) : add(s, w->device);
 }
 
 static bool is_open(const struct server *s, const struct addr *a, const char *device)
@@ -133,14 +177,29 @@ static bool is_ours(const struct addr *a)
 	return found || (a->sa.sa_family == AF_INET && ntohl(a->v4.sin_addr.s_addr) >> 24 == 127);
 }
 
-/* "[addr][:port]": the host may be an interface, all of whose addresses, also later ones, are then served. */
-static int take_apart(const struct config *c, const char *given, char *copy, size_t cap, struct wanted *w)
+/* Whether a word that is neither host nor interface could be an interface that is still to come. */
+static bool may_be_interface(const char *word)
 {
+	return strlen(word) < IF_NAMESIZE && strchr(word, '.') == NULL;
+}
+
+/* "[addr][:port]": the host may be an interface, all of whose addresses, also later ones, are then served. */
+static int take_apart(const struct config *c, int i, char *copy, size_t cap, struct wanted *w)
+{
+	const char *given;
 	char *host, *port;
 
+	*w = (struct wanted){.port = c->port, .device = c->interface};
+	/* Every address of both families. */
+	if (c->naddresses == 0)
+		return 0;
+	given = c->addresses[i];
 	if ((size_t)snprintf(copy, cap, "%s", given) >= cap || addr_split(copy, &host, &port) != 0)
 		return -1;
-	*w = (struct wanted){.given = given, .host = host, .port = port != NULL ? port : c->port, .device = c->interface};
+	w->index = i;
+	w->given = given;
+	w->host = host;
+	w->port = port != NULL ? port : c->port;
 	if (host != NULL && if_nametoindex(host) != 0) {
 		w->host = NULL;
 		w->device = host;
@@ -158,16 +217,16 @@ static int open_wanted(struct server *s, const struct wanted *w, char error[CONF
 	int n = addr_resolve(w->host, w->port, CONFIG_PORT, s->config->family, addrs, SERVER_LISTENERS), worst = 0;
 
 	if (n < 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", w->given, n == EAI_NONAME ?
+		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", listen_name(s, w->index), n == EAI_NONAME ?
 		    "there is no such host or interface" : gai_strerror(n));
-		return n == EAI_AGAIN ? -ENXIO : -EINVAL;
+		return n == EAI_AGAIN || (n == EAI_NONAME && w->host != NULL && may_be_interface(w->host)) ? -ENXIO : -EINVAL;
 	}
 	for (int i = 0; i < n; i++) {
-		int err = is_open(s, &addrs[i], w->device) ? 0 : open_one(s, &addrs[i], w->device);
+		int err = is_open(s, &addrs[i], w->device) ? 0 : open_one(s, w, &addrs[i]);
 
 		if (err == 0)
 			continue;
-		explain(&addrs[i], err, error);
+		explain(&addrs[i], w->device, err, error);
 		if (family_missing(err))
 			log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", error);
 		else if (worst == 0 || may_come(worst))
@@ -184,36 +243,35 @@ static int open_address(struct server *s, int i, char error[CONFIG_ERROR_MAX])
 	struct wanted w;
 	char copy[256];
 
-	if (take_apart(s->config, s->config->addresses[i], copy, sizeof(copy), &w) == 0)
+	if (take_apart(s->config, i, copy, sizeof(copy), &w) == 0)
 		return open_wanted(s, &w, error);
 	snprintf(error, CONFIG_ERROR_MAX, "--address \"%.128s\" is not [ADDR][:PORT]", s->config->addresses[i]);
 	return -EINVAL;
 }
 
-/* Again. */
-
-/* What was missing before. Told once when it was missed, once when it is there. */
-static void again(struct loop_timer *t, mono_t now)
+int listen_again(struct server *s, int i)
 {
-	struct server *s = (struct server *)((char *)t - offsetof(struct server, listen_timer));
 	char error[CONFIG_ERROR_MAX];
 
-	for (int i = 0; i < s->config->naddresses; i++) {
-		if (!(s->listen_missing >> i & 1) || open_address(s, i, error) != 0)
-			continue;
-		s->listen_missing &= ~(1u << i);
-		log_line(&s->log, LOG_LEVEL_NOTICE, "listening on \"%.128s\" now", s->config->addresses[i]);
-	}
-	if (s->listen_missing != 0 && !s->stopping)
-		loop_timer_set(&s->loop, t, now + AGAIN);
+	return open_address(s, i, error);
+}
+
+const char *listen_name(const struct server *s, int i)
+{
+	const struct config *c = s->config;
+
+	if (c->naddresses > 0)
+		return c->addresses[i];
+	return c->interface != NULL ? c->interface : c->port != NULL ? c->port : "port 69";
 }
 
 static int open_configured(struct server *s, char error[CONFIG_ERROR_MAX])
 {
 	char first[CONFIG_ERROR_MAX] = "";
 	bool hope = false;
+	int n = s->config->naddresses > 0 ? s->config->naddresses : 1;
 
-	for (int i = 0; i < s->config->naddresses; i++) {
+	for (int i = 0; i < n; i++) {
 		int err = open_address(s, i, error);
 
 		if (err == 0)
@@ -230,21 +288,9 @@ static int open_configured(struct server *s, char error[CONFIG_ERROR_MAX])
 			log_line(&s->log, LOG_LEVEL_WARNING, "%s; trying again now and then", first);
 		return 0;
 	}
-	memcpy(error, first, sizeof(first));
+	if (first[0] != '\0')
+		memcpy(error, first, sizeof(first));
 	return -1;
-}
-
-/* Every address of both families; one of the two may be missing. */
-static int open_all(struct server *s, char error[CONFIG_ERROR_MAX])
-{
-	const struct config *c = s->config;
-	struct wanted w = {.given = c->port != NULL ? c->port : "port 69", .port = c->port, .device = c->interface};
-
-	if (open_wanted(s, &w, error) == 0)
-		return s->nlisteners > 0 ? 0 : -1;
-	if (s->nlisteners > 0)
-		log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", error);
-	return s->nlisteners > 0 ? 0 : -1;
 }
 
 /* Inherited. */
@@ -260,22 +306,36 @@ static bool is_bound_udp(int fd)
 	    getsockname(fd, &a.sa, &len) == 0 && (a.sa.sa_family == AF_INET || a.sa.sa_family == AF_INET6) && addr_port(&a) != 0;
 }
 
-/* Takes a copy: the number may be one that somebody else means to close or use. */
-static int adopt(struct server *s, int fd)
+/* A bound socket that somebody else has opened. It is taken over, or closed. */
+static int adopt(struct server *s, int fd, const char *device)
 {
-	int copy, err;
+	int err = -ENOBUFS;
 
-	if (s->nlisteners == SERVER_LISTENERS)
-		return -ENOBUFS;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
-	if (copy < 0)
-		return -errno;
-	err = udp_adopt(&s->listeners[s->nlisteners].endpoint.udp, copy, s->config->without);
+	if (s->nlisteners < SERVER_LISTENERS)
+		err = udp_adopt(&s->listeners[s->nlisteners].endpoint.udp, fd, s->config->without);
 	if (err != 0) {
-		close(copy);
+		close(fd);
 		return err;
 	}
-	return add(s, NULL);
+	return add(s, device);
+}
+
+void listen_take(struct server *s, int fd, const char *device)
+{
+	int err = s->stopping ? 0 : adopt(s, fd, device);
+
+	if (s->stopping)
+		close(fd);
+	if (err != 0)
+		log_line(&s->log, LOG_LEVEL_ERROR, "cannot serve a socket that was missing: %s", strerror(-err));
+}
+
+/* Takes a copy: the number may be one that somebody else means to close or use. */
+static int adopt_copy(struct server *s, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
+
+	return copy < 0 ? -errno : adopt(s, copy, NULL);
 }
 
 static int passed_by_systemd(void)
@@ -300,7 +360,7 @@ static void adopt_inherited(struct server *s)
 		first = STDIN_FILENO;
 	}
 	for (int fd = first; fd < first + n; fd++) {
-		err = is_bound_udp(fd) ? adopt(s, fd) : -EPROTOTYPE;
+		err = is_bound_udp(fd) ? adopt_copy(s, fd) : -EPROTOTYPE;
 		if (err != 0)
 			log_line(&s->log, LOG_LEVEL_WARNING, "cannot serve the inherited descriptor %d: %s", fd, strerror(-err));
 		else if (fd != STDIN_FILENO)
@@ -314,22 +374,13 @@ static void adopt_inherited(struct server *s)
 int listen_open(struct server *s, char error[CONFIG_ERROR_MAX])
 {
 	error[0] = '\0';
-	loop_timer_init(&s->listen_timer, again);
 	adopt_inherited(s);
-	if (s->inherited)
-		return 0;
-	if (s->config->naddresses == 0)
-		return open_all(s, error);
-	if (open_configured(s, error) != 0)
-		return -1;
-	if (s->listen_missing != 0)
-		return loop_timer_set(&s->loop, &s->listen_timer, s->loop.clock() + AGAIN);
-	return 0;
+	return s->inherited ? 0 : open_configured(s, error);
 }
 
 void listen_close(struct server *s)
 {
-	loop_timer_clear(&s->loop, &s->listen_timer);
+	opener_stop(s);
 	while (s->nlisteners > 0)
 		endpoint_close(&s->listeners[--s->nlisteners].endpoint);
 }

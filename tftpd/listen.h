@@ -7,11 +7,19 @@
 /*
  * Take over the sockets that inetd or systemd passed; or open every address of the configuration, or all addresses of
  * both families where it names none. What this machine does not have (a family), or does not have yet (an address, an
- * interface), is left out with a warning, and tried again. Returns 0, or -1 with a sentence in `error` where nothing at
- * all can be served.
+ * interface), is left out with a warning, and tried again (opener_start). Returns 0, or -1 with a sentence in `error`
+ * where nothing at all can be served and time is not likely to change that.
  */
 int listen_open(struct server *s, char error[CONFIG_ERROR_MAX]);
 void listen_close(struct server *s);
+
+/*
+ * For the opener. In its process: open what is missing of address i, and pass it on; 0 if nothing is any more. In the
+ * server: serve a socket that it has opened; the descriptor is taken over. And what the user calls address i.
+ */
+int listen_again(struct server *s, int i);
+void listen_take(struct server *s, int fd, const char *device);
+const char *listen_name(const struct server *s, int i);
 
 /* In a child that serves nobody: close the sockets, and nothing else. */
 void listen_forget(const struct server *s);

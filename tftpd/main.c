@@ -6,6 +6,7 @@
 #include "explain.h"
 #include "listen.h"
 #include "logs.h"
+#include "opener.h"
 #include "privs.h"
 #include "request.h"
 #include "sandbox.h"
@@ -288,9 +289,10 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 	if (status != 0)
 		return status;
 	write_pid(d);
+	opener_start(s);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
-	status = privs_drop(&privs, c->secure ? s->names.roots[0].base.fd : -1, &jailed, error);
+	status = privs_drop(&privs, c->secure ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
 	if (status == 0 && c->secure && !jailed)
 		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
 	return status;
@@ -303,8 +305,7 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 	struct sandbox b = {
 		.without = (c->without & CONFIG_NO_SECCOMP ? SANDBOX_NO_SECCOMP : 0) |
 		    (c->without & CONFIG_NO_LANDLOCK ? SANDBOX_NO_LANDLOCK : 0) |
-		    /* Ports below 1024 may still have to be opened, see listen.c. */
-		    (s->listen_missing != 0 || (c->port_lo != 0 && c->port_lo < 1024) ? SANDBOX_KEEP_PORTS : 0),
+		    (config_low_ports(c) ? SANDBOX_KEEP_PORTS : 0),
 	};
 	/* Links that may lead anywhere are only read through. */
 	int all = c->symlinks == CONFIG_SYMLINKS_ANY ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, err;
@@ -378,7 +379,7 @@ static int answer(const struct config *c)
 
 		/* The answer for the user that would open the files. */
 		status = c->action == CONFIG_MAP_TEST ? explain_map_test(&names, stdout, error) :
-		    (status = privs_drop(&privs, -1, &jailed, error)) != 0 ? status : explain_request(&names, stdout, error);
+		    (status = privs_drop(&privs, -1, false, &jailed, error)) != 0 ? status : explain_request(&names, stdout, error);
 	}
 	names_close(&names);
 	if (error[0] == '\0')

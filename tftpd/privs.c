@@ -1,11 +1,14 @@
 /* Privileges: looked up early, dropped late, verified. */
 #include "privs.h"
 
+#include "sandbox.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -64,7 +67,7 @@ static bool regained(const struct privs *p)
 	return p->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0 || chroot(".") == 0);
 }
 
-int privs_drop(const struct privs *p, int root, bool *jailed, char error[CONFIG_ERROR_MAX])
+int privs_drop(const struct privs *p, int root, bool low_ports, bool *jailed, char error[CONFIG_ERROR_MAX])
 {
 	*jailed = false;
 	if (root >= 0 && geteuid() == 0) {
@@ -80,8 +83,12 @@ int privs_drop(const struct privs *p, int root, bool *jailed, char error[CONFIG_
 		return failed("setgroups", p, error);
 	if (setresgid(p->gid, p->gid, p->gid) != 0)
 		return failed("setgid", p, error);
+	if (low_ports && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+		return failed("PR_SET_KEEPCAPS", p, error);
 	if (setresuid(p->uid, p->uid, p->uid) != 0)
 		return failed("setuid", p, error);
+	if (low_ports && (errno = -sandbox_drop_capabilities(SANDBOX_KEEP_PORTS)) != 0)
+		return failed("capset", p, error);
 	if (!regained(p))
 		return 0;
 	snprintf(error, CONFIG_ERROR_MAX, "cannot give up root's rights for good");

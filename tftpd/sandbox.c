@@ -34,7 +34,7 @@ void sandbox_allow(struct sandbox *b, int dir, enum sandbox_use use)
 #define CAP_NET_BIND_SERVICE 10
 
 /* Root keeps its own: without them it could not read what belongs to others, and it was told to stay root. */
-static int drop_capabilities(unsigned without)
+int sandbox_drop_capabilities(unsigned without)
 {
 	struct { uint32_t version; int pid; } header = {CAPABILITY_V3, 0};
 	struct { uint32_t effective, permitted, inheritable; } data[2] = {{0, 0, 0}, {0, 0, 0}};
@@ -389,7 +389,7 @@ int sandbox_enter(const struct sandbox *b, struct sandbox_result *r)
 #endif
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return -errno;
-	r->capabilities = drop_capabilities(b->without);
+	r->capabilities = sandbox_drop_capabilities(b->without);
 	if (!(b->without & SANDBOX_NO_LANDLOCK))
 		r->landlock = enter_landlock(b);
 	if (!(b->without & SANDBOX_NO_SECCOMP))

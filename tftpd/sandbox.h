@@ -32,6 +32,12 @@ struct sandbox {
 /* Add a directory by a descriptor, which must stay open until sandbox_enter; -1 is no directory. */
 void sandbox_allow(struct sandbox *b, int dir, enum sandbox_use use);
 
+/*
+ * The first layer alone, for whoever has just become somebody else than root and kept them (PR_SET_KEEPCAPS): no
+ * capability, or with SANDBOX_KEEP_PORTS only that one. 0 or -errno.
+ */
+int sandbox_drop_capabilities(unsigned without);
+
 /* What could not be had, for the log. */
 struct sandbox_result {
 	int capabilities, landlock, seccomp;  /* 0, or -errno */

@@ -495,7 +495,6 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	loop_init(&s->loop);
 	loop_timer_init(&s->stop_timer, stop_now);
 	loop_timer_init(&s->idle_timer, idle);
-	loop_timer_init(&s->listen_timer, NULL); /* so that listen_close may come before listen_open */
 	logs_init(&s->logs, &s->loop, &s->log);
 	s->started = mono_now();
 	err = notify_init(&s->notify, &s->loop);

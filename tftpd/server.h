@@ -49,7 +49,8 @@ struct server {
 	int nlisteners;
 	bool inherited;               /* they came from inetd or systemd */
 	uint32_t listen_missing;      /* bits: addresses of the configuration that are not all open yet */
-	struct loop_timer listen_timer;
+	struct loop_fd opener_io;     /* from the process that tries them again, see opener.h */
+	int opener_end;               /* in that process: its end; 0 in the server */
 	struct limits limits;
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */

@@ -81,6 +81,11 @@ serves "--interface" 10.2.0.1
 silent "--interface shuts out the others" 10.1.0.1
 stop $pid
 
+listen mixed --address "s0:$port" --address "10.2.0.1:$port"
+serves "an interface" 10.1.0.1
+serves "beside an address of another one" 10.2.0.1
+stop $pid
+
 # Not there yet: the server starts, says so once, and serves it when it comes.
 listen later --address "10.1.0.50:$port" --address "[fd01::50]:$port" --address "10.1.0.1:$port"
 serves "an address that is there while another is not" 10.1.0.1
@@ -121,7 +126,78 @@ check "and is tried again" grep -q '"no-such-host.invalid:.*trying again' "$log"
 stop $pid
 refuses 64 "10.1.0.1:" "an address without its port" --address 10.1.0.1:
 refuses 71 "Servname" "a port that is none" --address 10.1.0.1:70000
-refuses 71 "No such device" "an interface that is none" --interface nowhere9 --port "$port"
+
+# What comes later must be served also by a server that was root when it started, and can then neither open a port below
+# 1024 nor read what names are looked up in: an interface, a name, everything on an interface.
+status_field() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$pid/status"; }
+is_nobody() { [ "$(status_field Uid | cut -f 2)" = 65534 ]; }
+has_no_right() { [ "$(status_field CapPrm)$(status_field CapEff)" = 00000000000000000000000000000000 ]; }
+# alone NAME OPTIONS...: where there is nothing to listen on yet
+alone() {
+	server=$1
+	shift
+	log=$tmp/$server.log
+	"$tftpd" "$@" "$tmp/root" >"$log" 2>&1 </dev/null &
+	pid=$!
+	pids="$pids $pid"
+	eventually grep -q 'on nothing yet' "$log"
+}
+dropped() {
+	check "$1: it is somebody else" eventually is_nobody
+	check "$1: no right is left to it" eventually has_no_right
+}
+comes() {
+	ip link add s9 type veth peer name a9
+	ip link set a9 netns a
+	ip addr add 10.9.0.1/24 dev s9
+	ip link set s9 up
+	ip -n a addr add 10.9.0.2/24 dev a9
+	ip -n a link set a9 up
+}
+processes() { [ "$(pgrep -f -c "^$tftpd .*$tmp/root")" -eq "$1" ]; }
+if [ "$(id -u)" -eq 0 ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" -gt 65534 ] && ! taken 69; then
+	nobody=$(id -nu 65534)
+	port=69
+	listen later69 --user "$nobody" --address 10.1.0.1 --address s9 --address comes-later.example --address 10.1.0.51
+	dropped "beside others"
+	serves "what is there is served" 10.1.0.1
+	check "what is missing was named" test "$(log_lines 'trying again')" -eq 2
+	sleep 2
+	comes
+	echo '10.2.0.1 comes-later.example' >>/etc/hosts
+	ip addr add 10.1.0.51/24 dev s0
+	serves "an address that came later, below 1024" 10.1.0.51
+	check "an interface that came later" eventually grep -q 'listening on "s9" now' "$log"
+	serves "is served, below 1024" 10.9.0.1
+	check "a name that came later" eventually grep -q 'listening on "comes-later.example" now' "$log"
+	serves "is served too" 10.2.0.1
+	check "the helper is gone with its work" eventually processes 1
+	dropped "then"
+	stop $pid
+	listen low69 --user "$nobody" --port-range 900:901
+	check "transfers on ports below 1024: it is somebody else" eventually is_nobody
+	serves "and binds them" 10.1.0.1
+	check "with the one right for that" test "$(status_field CapPrm)" = 0000000000000400
+	stop $pid
+	ip link del s9
+	alone alone69 --user "$nobody" --interface s9 --single-port --secure
+	dropped "alone"
+	comes
+	check "an interface for everything" eventually grep -q 'listening on "s9" now' "$log"
+	serves "is served as well" 10.9.0.1
+	stop $pid
+	listen gone69 --user "$nobody" --address 10.1.0.1 --address never-comes
+	check "there are two processes" processes 2
+	stop $pid
+	check "the helper ends with the server" processes 0
+	listen killed69 --user "$nobody" --address 10.1.0.1 --address never-comes
+	kill -KILL $pid
+	wait $pid 2>/dev/null
+	check "however that ends" eventually processes 0
+	free_port
+else
+	skip "what comes later, as root: not root here, or port 69 is taken"
+fi
 
 # Sockets that inetd or systemd opened: descriptor 0, or 3 and more with LISTEN_FDS.
 opener='
