@@ -95,19 +95,21 @@ static int verdict(const struct names *n, const struct names_ask *ask, const str
 }
 
 /* --allow and --deny come before everything else. */
-static bool denied(const struct config *c, const struct names_ask *ask, FILE *out)
+static bool denied(const struct access *a, const struct names_ask *ask, FILE *out)
 {
-	bool may_read = access_may_read(&c->access, ask->peer), may_write = access_may_write(&c->access, ask->peer);
+	bool may_read = access_may_read(a, ask->peer), may_write = access_may_write(a, ask->peer);
+	char why[ACCESS_WHY_MAX];
 
 	say(out, "access", may_read && may_write ? "may read and write" : may_read ? "may read" : may_write ? "may write" :
 	    "none (--allow, --deny)");
+	say(out, "decided by", access_why(a, ask->peer, ask->write, why));
 	if (ask->write ? may_write : may_read)
 		return false;
 	say(out, "verdict", may_read || may_write ? "refused with ERROR 2" : "not answered at all");
 	return true;
 }
 
-int explain_request(const struct names *n, FILE *out, char error[CONFIG_ERROR_MAX])
+int explain_request(const struct names *n, const struct lists *l, FILE *out, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = n->config;
 	struct names_ask ask = {.name = c->explain[2], .write = strcmp(c->explain[1], "write") == 0, .dry = true, .note = step,
@@ -124,7 +126,7 @@ int explain_request(const struct names *n, FILE *out, char error[CONFIG_ERROR_MA
 	ask.peer = &peer;
 	say(out, "client", addr_host(&peer, text));
 	say(out, ask.write ? "wants to write" : "wants to read", ask.name);
-	if (denied(c, &ask, out))
+	if (denied(&l->access, &ask, out))
 		return 1;
 	err = names_find(n, &ask, &found);
 	if (err != 0)
@@ -193,7 +195,7 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 
 /* The whole configuration. */
 
-int explain_check(const struct names *n, FILE *out)
+int explain_check(const struct names *n, const struct lists *l, FILE *out)
 {
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
@@ -215,6 +217,12 @@ int explain_check(const struct names *n, FILE *out)
 	if (n->rules != NULL) {
 		snprintf(text, sizeof(text), "%zu rules in ", remap_count(n->rules));
 		say(out, text, c->map_file);
+	}
+	for (int i = 0; i < c->nlist_files; i++)
+		say(out, i == 0 ? "access lists" : "", c->list_files[i].path);
+	if (l->access.n > 0) {
+		snprintf(text, sizeof(text), "%zu", l->access.n);
+		say(out, "networks in access lists", text);
 	}
 	for (int i = 0; i < c->naddresses; i++)
 		say(out, "listens on", c->addresses[i]);

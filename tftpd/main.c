@@ -271,6 +271,8 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 
 	if (status == 0)
 		status = names_open(&s->names, c, error);
+	if (status == 0)
+		status = lists_open(&s->lists, c, error);
 	if (status != 0)
 		return status;
 	if (listen_open(s, error) != 0)
@@ -313,7 +315,10 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 	for (int i = 0; i < s->names.nroots; i++)
 		sandbox_allow(&b, s->names.roots[i].base.fd, config_uploads(c) ? SANDBOX_WRITE : SANDBOX_READ);
 	sandbox_allow(&b, all, SANDBOX_READ);
-	sandbox_allow(&b, s->names.rules_dir, SANDBOX_READ);
+	if (s->names.rule_file.path != NULL)
+		sandbox_allow(&b, s->names.rule_file.dir, SANDBOX_READ);
+	for (int i = 0; i < c->nlist_files; i++)
+		sandbox_allow(&b, s->lists.files[i].dir, SANDBOX_READ);
 	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
 	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
 	err = sandbox_enter(&b, &r);
@@ -360,27 +365,31 @@ static int serve(struct server *s, const char *self)
 /* --explain, --check, --map-test: everything but the network. */
 static int answer(const struct config *c)
 {
-	static struct names names = {.rules_dir = -1}; /* large */
+	static struct names names; /* large */
+	struct lists lists = {.config = c};
 	char error[CONFIG_ERROR_MAX];
 	struct privs privs;
 	int status = privs_find(&privs, c, error);
 
 	if (status == 0)
 		status = names_open(&names, c, error);
+	if (status == 0)
+		status = lists_open(&lists, c, error);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
 	if (status == 0 && c->action == CONFIG_CHECK) {
 		status = listen_check(c, error);
 		if (status == 0)
-			status = explain_check(&names, stdout);
+			status = explain_check(&names, &lists, stdout);
 	} else if (status == 0) {
 		bool jailed;
 
 		/* The answer for the user that would open the files. */
 		status = c->action == CONFIG_MAP_TEST ? explain_map_test(&names, stdout, error) :
-		    (status = privs_drop(&privs, -1, &jailed, error)) != 0 ? status : explain_request(&names, stdout, error);
+		    (status = privs_drop(&privs, -1, &jailed, error)) != 0 ? status : explain_request(&names, &lists, stdout, error);
 	}
 	names_close(&names);
+	lists_close(&lists);
 	if (error[0] == '\0')
 		return status;
 	return fail(c->action == CONFIG_CHECK ? EX_CONFIG : status, error);

@@ -21,7 +21,6 @@
 
 /* Most directory entries looked at for one name: a few milliseconds. */
 #define ENTRIES_MAX 8192
-#define RULES_MAX (4 << 20)
 
 static void note(const struct names_ask *ask, const char *what, const char *text)
 {
@@ -244,28 +243,6 @@ static bool mentions(const char *text, const char *what)
 	return text != NULL && strstr(text, what) != NULL;
 }
 
-/* The whole rule file as text, the caller's to free. NULL: *err is a positive errno. */
-static char *slurp(int dir, const char *name, size_t *len, int *err)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *text = NULL;
-	struct stat st;
-	ssize_t got;
-
-	*len = 0;
-	*err = errno;
-	if (fd < 0)
-		return NULL;
-	*err = EINVAL;
-	if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode) && (text = malloc(RULES_MAX)) != NULL) {
-		while (*len < RULES_MAX - 1 && (got = read(fd, text + *len, RULES_MAX - 1 - *len)) > 0)
-			*len += (size_t)got;
-		text[*len] = '\0';
-	}
-	close(fd);
-	return text;
-}
-
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -276,22 +253,21 @@ static const char *base_name(const char *path)
 int names_reload(struct names *n, char error[CONFIG_ERROR_MAX])
 {
 	const char *file = n->config->map_file;
-	char why[REMAP_ERROR_MAX];
+	char why[REMAP_ERROR_MAX], *text;
 	struct remap *rules;
 	size_t len;
 	int err;
-	char *text;
 
 	if (file == NULL)
 		return 0;
-	text = slurp(n->rules_dir, base_name(file), &len, &err);
-	if (text == NULL) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot read the rules in \"%.128s\": %s", file, strerror(err));
+	err = conffile_read(&n->rule_file, &text, &len);
+	if (err != 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot read the rules in \"%.128s\": %s", file, strerror(-err));
 		return EX_NOINPUT;
 	}
 	err = remap_parse(&rules, text, len, why);
 	if (err != 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "%.100s: %.150s", file, why);
+		snprintf(error, CONFIG_ERROR_MAX, "%.200s: %s", file, why);
 		free(text);
 		return EX_CONFIG;
 	}
@@ -305,18 +281,15 @@ int names_reload(struct names *n, char error[CONFIG_ERROR_MAX])
 static int open_rules(struct names *n, char error[CONFIG_ERROR_MAX])
 {
 	const char *file = n->config->map_file;
-	char dir[PATH_MAX];
-	size_t len;
+	int err;
 
 	if (file == NULL)
 		return 0;
-	len = (size_t)(base_name(file) - file);
-	if (len >= sizeof(dir))
-		len = sizeof(dir) - 1;
-	memcpy(dir, file, len);
-	dir[len] = '\0';
-	n->rules_dir = open(len > 0 ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return names_reload(n, error);
+	err = conffile_open(&n->rule_file, file);
+	if (err == 0)
+		return names_reload(n, error);
+	snprintf(error, CONFIG_ERROR_MAX, "cannot read the rules in \"%.128s\": %s", file, strerror(-err));
+	return EX_NOINPUT;
 }
 
 int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_MAX])
@@ -325,7 +298,6 @@ int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_
 
 	memset(n, 0, sizeof(*n));
 	n->config = c;
-	n->rules_dir = -1;
 	n->wants_mac = mentions(c->roots, "{mac");
 	error[0] = '\0';
 	tzset(); /* {date} and {time}; the time zone's file is out of reach after chroot */
@@ -349,9 +321,7 @@ void names_close(struct names *n)
 	n->nroots = 0;
 	remap_free(n->rules);
 	n->rules = NULL;
-	if (n->rules_dir >= 0)
-		close(n->rules_dir);
-	n->rules_dir = -1;
+	conffile_close(&n->rule_file);
 }
 
 bool names_by_hand(const struct names *n)

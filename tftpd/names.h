@@ -6,6 +6,7 @@
 #define NAMES_H
 
 #include "addr.h"
+#include "conffile.h"
 #include "config.h"
 #include "path.h"
 #include "remap.h"
@@ -26,7 +27,7 @@ struct names {
 	struct names_root roots[CONFIG_DIRECTORIES];
 	int nroots;
 	struct remap *rules;  /* NULL: none */
-	int rules_dir;        /* where the rule file lies: it is read again after chroot */
+	struct conffile rule_file;
 	bool wants_mac;       /* some rule or directory asks for the client's MAC */
 };
 

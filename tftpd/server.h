@@ -8,6 +8,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "limit.h"
+#include "lists.h"
 #include "log.h"
 #include "logs.h"
 #include "loop.h"
@@ -45,6 +46,7 @@ struct server {
 	struct notify notify;
 	mono_t started;
 	struct names names;
+	struct lists lists;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
 	bool inherited;               /* they came from inetd or systemd */
