@@ -505,7 +505,7 @@ static const struct option_entry table[] = {
 	{"jail", 0, NULL, "the same for names alone, needs no root", set_jail, 0},
 	{"rooted", '/', NULL, "a name without a leading slash gets one", FLAG(rooted)},
 	{"path-prefix", 0, "PATH", "put PATH before every name", set_prefix, 0},
-	{"user", 'u', "NAME", "run as that user (default, as root: tftp; nobody where tftp-hpa's flags are used)",
+	{"user", 'u', "NAME", "run as that user (default, as root: tftp, or else nobody, as with tftp-hpa's flags)",
 	    set_user, 0},
 	{"pidfile", 'P', "FILE", "write the process id there, remove it at the end", set_pidfile, 0},
 	{"timeout", 't', "SECONDS", "with an inherited socket: exit after so long without work (default: 900; 0: never)",

@@ -195,11 +195,11 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 
 /* The whole configuration. */
 
-int explain_check(const struct names *n, const struct lists *l, FILE *out)
+int explain_check(const struct names *n, const struct lists *l, const char *user, FILE *out)
 {
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
-	char text[64];
+	char text[64], trouble[NAMES_TROUBLE_MAX];
 
 	for (int i = 0; i < n->nroots; i++) {
 		if (n->roots[i].below != NULL) {
@@ -209,6 +209,10 @@ int explain_check(const struct names *n, const struct lists *l, FILE *out)
 		say(out, c->secure ? "serves, as root of all names" : n->roots[i].prefix != NULL ?
 		    "serves names that begin with" : "serves", n->roots[i].label);
 	}
+	for (int i = 0; i < n->nroots; i++)
+		if (names_trouble(n, i, trouble) != NULL)
+			say(out, "but", trouble);
+	say(out, "runs as", user[0] != '\0' ? user : "whoever starts it");
 	say(out, "uploads", c->read_only || (!c->create && !c->hpa) ? "off" : c->create ? "on, of new files too" :
 	    "only over files that exist");
 	say(out, "permissions", c->permissive ? "what the user below may" : "files must be o+r, and o+w for uploads");

@@ -329,6 +329,22 @@ bool names_by_hand(const struct names *n)
 	return n->nroots > 0 && n->roots[0].base.no_openat2;
 }
 
+const char *names_trouble(const struct names *n, int i, char text[NAMES_TROUBLE_MAX])
+{
+	const struct names_root *r = &n->roots[i];
+	bool write = faccessat(r->base.fd, ".", X_OK, AT_EACCESS) == 0;
+
+	/* A client's own directory, beneath this one, may be another matter. */
+	if (write && (!n->config->create || !config_uploads(n->config) || r->below != NULL))
+		return NULL;
+	if (write && faccessat(r->base.fd, ".", W_OK, AT_EACCESS) == 0)
+		return NULL;
+	snprintf(text, NAMES_TROUBLE_MAX, "uid %u may not %s \"%.200s\": %s; %s, or choose another user with --user",
+	    (unsigned)geteuid(), write ? "make files in" : "read what is in", r->label, strerror(errno),
+	    errno == EROFS ? "mount it read-write" : write ? "chown it" : "chmod a+rx it");
+	return text;
+}
+
 /* What the client may have meant. */
 
 /* A search for a name in whatever case. */

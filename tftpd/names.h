@@ -44,6 +44,13 @@ int names_reload(struct names *n, char error[CONFIG_ERROR_MAX]);
 /* Whether some directory is walked without openat2. */
 bool names_by_hand(const struct names *n);
 
+/*
+ * What keeps the user that this process runs as from serving directory `i`, as far as the directory itself shows it, in
+ * words that say what to do; NULL: nothing does.
+ */
+#define NAMES_TROUBLE_MAX 512
+const char *names_trouble(const struct names *n, int i, char text[NAMES_TROUBLE_MAX]);
+
 /* One request. */
 struct names_ask {
 	const char *name;

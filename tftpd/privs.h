@@ -10,6 +10,7 @@
 
 struct privs {
 	bool change;        /* there is something to change to */
+	bool makeshift;     /* nobody was named, and there is no user of our own: nobody's rights are fewer than root's */
 	char user[64];
 	uid_t uid;
 	gid_t gid;
