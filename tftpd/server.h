@@ -59,6 +59,7 @@ struct server {
 	struct worker worker;         /* where uploads wait for the disk; see put_start */
 	bool has_worker;
 	struct store_offload offload;
+	uint64_t upload_memory;       /* bytes that uploads which are collected in memory may still take */
 	bool ending;                  /* the worker shall come to its end */
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;
