@@ -217,7 +217,7 @@ const char *names_trouble(const struct names *n, int i, char text[NAMES_TROUBLE_
 		return NULL;
 	if (write && faccessat(r->base.fd, ".", W_OK, AT_EACCESS) == 0)
 		return NULL;
-	snprintf(text, NAMES_TROUBLE_MAX, "uid %u may not %s \"%.200s\": %s; %s, or choose another user with --user",
+	snprintf(text, NAMES_TROUBLE_MAX, "uid %u may not %s \"%.200s\": %s (%s, or choose another user with --user)",
 	    (unsigned)geteuid(), write ? "make files in" : "read what is in", r->label, strerror(errno),
 	    errno == EROFS ? "mount it read-write" : write ? "chown it" : "chmod a+rx it");
 	return text;
