@@ -102,7 +102,7 @@ $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
-$(BUILD)/tests/test_remap: $(OBJ)/tftpd/remap.o
+$(BUILD)/tests/test_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
 $(BUILD)/tests/test_path: $(OBJ)/tftpd/path.o
 
 $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
@@ -138,7 +138,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
-$(BUILD)/tests/fuzz_remap: $(OBJ)/tftpd/remap.o
+$(BUILD)/tests/fuzz_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -26,7 +26,6 @@
 #define PIECE 4096
 
 #define FREE_CHECK (1 << 20)        /* bytes written between two looks at the free space */
-#define IN_PLACE_MAX (256u << 20)   /* most bytes collected in memory */
 
 static size_t total(const struct iovec *iov, int n)
 {
@@ -64,6 +63,8 @@ static void file_close(void *arg)
 
 	if (f->ahead != NULL)
 		f->ahead->readers--;
+	if (f->how.memory != NULL)
+		*f->how.memory += f->taken;
 	if (f->slot != NULL && f->slot->owner == f)
 		f->slot->owner = NULL;
 	if (f->commit != NULL && f->commit->done)
@@ -361,6 +362,18 @@ static int check_free(struct store_file *f, size_t len)
 	return 0;
 }
 
+/* Bytes in memory are counted, all uploads together: their number is the clients' choice. */
+static int take_memory(struct store_file *f, uint64_t end)
+{
+	if (f->how.memory == NULL || end <= f->taken)
+		return 0;
+	if (end - f->taken > *f->how.memory)
+		return -ENOSPC;
+	*f->how.memory -= end - f->taken;
+	f->taken = end;
+	return 0;
+}
+
 /* Forward only: converted, or to where nothing can be placed. */
 static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
@@ -377,6 +390,8 @@ static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 			size_t len = f->text ? netascii_decode(&f->conv, in, piece, out) : piece;
 			int err = f->pos + len > f->size ? STORE_TOO_BIG : check_free(f, len);
 
+			if (err == 0)
+				err = take_memory(f, f->pos + len);
 			if (err == 0)
 				err = write_all(f, f->text ? out : in, len);
 			if (err != 0)
@@ -422,7 +437,7 @@ static int file_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 
 	if (off + len > f->size)
 		return STORE_TOO_BIG;
-	if (check_free(f, len) != 0)
+	if (check_free(f, len) != 0 || take_memory(f, off + len) != 0)
 		return -ENOSPC;
 	done = pwritev(f->fd, iov, n, (off_t)off);
 	if (done < 0 && errno != EINTR)
@@ -624,28 +639,51 @@ static int give_name(struct store_commit *c)
 	return 0;
 }
 
+/*
+ * Room for the new bytes before the old ones are touched: a full disk must leave the file as it was. What was reserved
+ * in vain is given back.
+ */
+static int make_room(int fd, uint64_t len, const struct stat *st)
+{
+	struct statvfs fs;
+	int err;
+
+	if (len == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)len) == 0)
+		return 0;
+	err = -errno;
+	if (err != -EOPNOTSUPP && err != -ENOSYS) {
+		if (ftruncate(fd, st->st_size) != 0 && errno == EIO)
+			return -EIO;
+		return err;
+	}
+	/* This file system reserves nothing: what it says of itself must do. */
+	if (fstatvfs(fd, &fs) == 0 && len > (uint64_t)fs.f_bavail * fs.f_frsize + (uint64_t)st->st_blocks * 512)
+		return -ENOSPC;
+	return 0;
+}
+
 /* What was collected in memory goes over the file that is there. Not atomic, but short, and only once all is here. */
 static int write_over(struct store_commit *c)
 {
 	int fd = openat(c->dir, c->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), err = 0;
 	uint8_t piece[PIECE];
+	struct stat st, new;
 	off_t off = 0;
-	struct stat st;
 	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		err = -EACCES;
-	/* A full disk must show before the old bytes are gone. */
-	else if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, lseek(c->fd, 0, SEEK_END) + 1) != 0 &&
-	    (errno == ENOSPC || errno == EDQUOT))
+	else if (fstat(c->fd, &new) != 0)
 		err = -errno;
+	else
+		err = make_room(fd, (uint64_t)new.st_size, &st);
 	while (err == 0 && (n = pread(c->fd, piece, PIECE, off)) != 0) {
-		if (n < 0 || pwrite(fd, piece, (size_t)n, off) != n)
-			err = errno != 0 ? -errno : -EIO;
-		else
-			off += n;
+		struct iovec iov = {.iov_base = piece, .iov_len = n > 0 ? (size_t)n : 0};
+
+		err = n < 0 ? -errno : write_rest(fd, (uint64_t)off, &iov, 1, 0);
+		off += n;
 	}
 	if (err == 0 && ftruncate(fd, off) != 0)
 		err = -errno;
@@ -778,8 +816,8 @@ static int create_temp(struct store_file *f)
 static int create_hidden(struct store_file *f)
 {
 	f->fd = memfd_create("tftp upload", MFD_CLOEXEC);
-	if (f->size > IN_PLACE_MAX)
-		f->size = IN_PLACE_MAX;
+	if (f->size > STORE_IN_PLACE_MAX)
+		f->size = STORE_IN_PLACE_MAX;
 	return f->fd < 0 ? -errno : 0;
 }
 

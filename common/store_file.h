@@ -33,12 +33,15 @@ enum store_exists {
 	STORE_EXISTS_SAME,     /* fine if it holds the same bytes, else STORE_TAKEN */
 };
 
+#define STORE_IN_PLACE_MAX (256u << 20) /* most bytes of an upload that is collected in memory */
+
 struct store_upload {
 	mode_t mode;                 /* of a new file, before umask; an existing one passes on its own */
 	bool text;                   /* netascii arrives */
 	bool sync;                   /* on disk before it is acknowledged */
 	bool keep_partial;           /* what arrived of a broken upload stays as NAME.partial */
 	bool in_place;               /* nothing can be made beside it: collect in memory, write over it at the end */
+	uint64_t *memory;            /* in_place: bytes that may be collected yet by all who point here; NULL: no limit */
 	uint64_t limit;              /* most bytes */
 	uint64_t min_free;           /* bytes of the file system that must stay free */
 	enum store_exists exists;
@@ -98,6 +101,7 @@ struct store_file {
 	char *temp;
 	char *name;
 	struct store_upload how;
+	uint64_t taken;       /* bytes that are gone from how.memory for us */
 	uint64_t unchecked;   /* bytes written since the free space was looked at */
 	struct store_commit *commit; /* finish has begun: fd, dir, temp and name are in it now */
 };

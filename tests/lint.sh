@@ -174,7 +174,7 @@ for module in $pure; do
 	# shellcheck disable=SC2086 # a list of words
 	verdict "$module is pure" "$(impure "$build/obj/common" $pure | grep -E "(^|/)$module\.o ")"
 done
-verdict "remap is pure" "$(impure "$build/obj/tftpd" remap)"
+verdict "remap is pure" "$(impure "$build/obj/tftpd" remap regex_cost)"
 verdict "includes only go down the floors" "$(climbing .)"
 verdict "no struct hides behind a typedef" "$(typedefs common/*.[ch] tftpd/*.[ch] tftp/*.[ch] 2>/dev/null)"
 verdict "the server links the C library alone" "$(linked "$build/tftpd")"

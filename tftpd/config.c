@@ -165,10 +165,21 @@ static const char *set_rate_per_client(struct config *c, const char *value)
 	return parse_rate(value, &c->rate_per_client);
 }
 
+/* "@FILE" is only noted here: it is opened with the directories, see lists.c. */
 static const char *add_access(struct config *c, enum access_list list, const char *value)
 {
-	int err = access_add(&c->access, list, value, c->access_error);
+	int err;
 
+	if (value[0] == '@') {
+		if (value[1] == '\0')
+			return "names no file";
+		if (c->nlist_files == CONFIG_LIST_FILES)
+			return "is one file too many";
+		c->list_files[c->nlist_files].list = list;
+		c->list_files[c->nlist_files++].path = value + 1;
+		return NULL;
+	}
+	err = access_add(&c->access, list, value, c->access_error);
 	return err == 0 ? NULL : err == -ENOMEM ? strerror(ENOMEM) : c->access_error;
 }
 
@@ -504,7 +515,7 @@ static const struct option_entry table[] = {
 	{"jail", 0, NULL, "the same for names alone, needs no root", set_jail, 0},
 	{"rooted", '/', NULL, "a name without a leading slash gets one", FLAG(rooted)},
 	{"path-prefix", 0, "PATH", "put PATH before every name", set_prefix, 0},
-	{"user", 'u', "NAME", "run as that user (default, as root: tftp; nobody where tftp-hpa's flags are used)",
+	{"user", 'u', "NAME", "run as that user (default, as root: tftp, or else nobody, as with tftp-hpa's flags)",
 	    set_user, 0},
 	{"pidfile", 'P', "FILE", "write the process id there, remove it at the end", set_pidfile, 0},
 	{"timeout", 't', "SECONDS", "with an inherited socket: exit after so long without work (default: 900; 0: never)",
@@ -541,9 +552,10 @@ static const struct option_entry table[] = {
 	{"refuse", 'r', "OPTION", "never grant this option of TFTP; may be repeated", set_refuse, 0},
 	{"retransmit", 'T', "MICROSECONDS", "first wait before a packet is repeated (default: 1000000)", set_retransmit, 0},
 	{"give-up", 0, "SECONDS", "end a transfer after so long without progress (default: 30)", set_give_up, 0},
-	{"allow", 0, "NET[,...]", "serve these networks only; the most specific of all lists decides", add_allow, 0},
-	{"deny", 0, "NET[,...]", "do not answer these networks", add_deny, 0},
-	{"allow-write", 0, "NET[,...]", "take uploads from these networks only", add_allow_write, 0},
+	{"allow", 0, "NETS|@FILE", "serve these networks only: NET,NET..., or those in FILE; the most specific decides",
+	    add_allow, 0},
+	{"deny", 0, "NETS|@FILE", "do not answer these networks", add_deny, 0},
+	{"allow-write", 0, "NETS|@FILE", "take uploads from these networks only", add_allow_write, 0},
 	{"max-transfers", 0, "N", "transfers at once; more requests wait a little (default: 4096)", set_max_transfers, 0},
 	{"max-per-client", 0, "N", "transfers at once for one address (default: no limit)", set_max_per_client, 0},
 	{"rate", 0, "BYTES/S", "for all transfers together, shared fairly; K, M, G (default: no limit)", set_rate, 0},

@@ -15,6 +15,7 @@
 #define CONFIG_ADDRESSES 32
 #define CONFIG_PORT 69
 #define CONFIG_DIRECTORIES 64
+#define CONFIG_LIST_FILES 32
 
 /* Whether a name may lead through a symbolic link when it is read; an upload never does. */
 enum config_symlinks { CONFIG_SYMLINKS_INSIDE, CONFIG_SYMLINKS_ANY, CONFIG_SYMLINKS_NONE };
@@ -76,7 +77,9 @@ struct config {
 	unsigned max_transfers;   /* at once */
 	unsigned max_per_client;  /* of them for one address, 0: no limit */
 	uint64_t rate, rate_per_client; /* bytes per second, 0: no limit */
-	struct access access;     /* who may ask */
+	struct access access;     /* who may ask, as far as the command line says it; the rest is in these files */
+	struct { enum access_list list; const char *path; } list_files[CONFIG_LIST_FILES];
+	int nlist_files;
 	char access_error[ACCESS_ERROR_MAX];
 	bool single_port;         /* transfers stay on the listening socket */
 	bool relaxed_peer;        /* a client's port may change during a transfer */
@@ -95,7 +98,7 @@ struct config {
 	const char *map_test;     /* file with names */
 };
 
-#define CONFIG_ERROR_MAX 256
+#define CONFIG_ERROR_MAX 512
 
 /*
  * Read the command line into *c, defaults first. Returns 0, or a sysexits.h status with a sentence in `error` that names

@@ -95,19 +95,21 @@ static int verdict(const struct names *n, const struct names_ask *ask, const str
 }
 
 /* --allow and --deny come before everything else. */
-static bool denied(const struct config *c, const struct names_ask *ask, FILE *out)
+static bool denied(const struct access *a, const struct names_ask *ask, FILE *out)
 {
-	bool may_read = access_may_read(&c->access, ask->peer), may_write = access_may_write(&c->access, ask->peer);
+	bool may_read = access_may_read(a, ask->peer), may_write = access_may_write(a, ask->peer);
+	char why[ACCESS_WHY_MAX];
 
 	say(out, "access", may_read && may_write ? "may read and write" : may_read ? "may read" : may_write ? "may write" :
 	    "none (--allow, --deny)");
+	say(out, "decided by", access_why(a, ask->peer, ask->write, why));
 	if (ask->write ? may_write : may_read)
 		return false;
 	say(out, "verdict", may_read || may_write ? "refused with ERROR 2" : "not answered at all");
 	return true;
 }
 
-int explain_request(const struct names *n, FILE *out, char error[CONFIG_ERROR_MAX])
+int explain_request(const struct names *n, const struct lists *l, FILE *out, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = n->config;
 	struct names_ask ask = {.name = c->explain[2], .write = strcmp(c->explain[1], "write") == 0, .dry = true, .note = step,
@@ -124,7 +126,7 @@ int explain_request(const struct names *n, FILE *out, char error[CONFIG_ERROR_MA
 	ask.peer = &peer;
 	say(out, "client", addr_host(&peer, text));
 	say(out, ask.write ? "wants to write" : "wants to read", ask.name);
-	if (denied(c, &ask, out))
+	if (denied(&l->access, &ask, out))
 		return 1;
 	err = names_find(n, &ask, &found);
 	if (err != 0)
@@ -193,11 +195,11 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 
 /* The whole configuration. */
 
-int explain_check(const struct names *n, FILE *out)
+int explain_check(const struct names *n, const struct lists *l, const char *user, FILE *out)
 {
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
-	char text[64];
+	char text[64], trouble[NAMES_TROUBLE_MAX];
 
 	for (int i = 0; i < n->nroots; i++) {
 		if (n->roots[i].below != NULL) {
@@ -207,6 +209,10 @@ int explain_check(const struct names *n, FILE *out)
 		say(out, c->secure ? "serves, as root of all names" : n->roots[i].prefix != NULL ?
 		    "serves names that begin with" : "serves", n->roots[i].label);
 	}
+	for (int i = 0; i < n->nroots; i++)
+		if (names_trouble(n, i, trouble) != NULL)
+			say(out, "but", trouble);
+	say(out, "runs as", user[0] != '\0' ? user : "whoever starts it");
 	say(out, "uploads", c->read_only || (!c->create && !c->hpa) ? "off" : c->create ? "on, of new files too" :
 	    "only over files that exist");
 	say(out, "permissions", c->permissive ? "what the user below may" : "files must be o+r, and o+w for uploads");
@@ -215,6 +221,12 @@ int explain_check(const struct names *n, FILE *out)
 	if (n->rules != NULL) {
 		snprintf(text, sizeof(text), "%zu rules in ", remap_count(n->rules));
 		say(out, text, c->map_file);
+	}
+	for (int i = 0; i < c->nlist_files; i++)
+		say(out, i == 0 ? "access lists" : "", c->list_files[i].path);
+	if (l->access.n > 0) {
+		snprintf(text, sizeof(text), "%zu", l->access.n);
+		say(out, "networks in access lists", text);
 	}
 	for (int i = 0; i < c->naddresses; i++)
 		say(out, "listens on", c->addresses[i]);

@@ -259,6 +259,38 @@ static void tell_parent(struct daemon *d, const struct config *c)
 
 /* Start. */
 
+/* What an administrator should know before the first client finds out. */
+static void warn_names(struct server *s)
+{
+	char text[NAMES_TROUBLE_MAX];
+
+	if (names_by_hand(&s->names) && !(s->config->without & CONFIG_NO_OPENAT2))
+		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: names are walked by hand");
+	for (int i = 0; i < s->names.nroots; i++)
+		if (names_trouble(&s->names, i, text) != NULL)
+			log_line(&s->log, LOG_LEVEL_WARNING, "%s", text);
+}
+
+static int become(struct server *s, const struct privs *privs, char error[CONFIG_ERROR_MAX])
+{
+	const struct config *c = s->config;
+	bool jailed;
+	int status;
+
+	if (!privs->change && geteuid() == 0)
+		log_line(&s->log, LOG_LEVEL_WARNING, "running as root: there is no user tftp or nobody (see --user)");
+	if (privs->makeshift)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "there is no user tftp: running as %s (see --user)", privs->user);
+	if (c->umask >= 0)
+		umask((mode_t)c->umask);
+	status = privs_drop(privs, c->secure ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
+	if (status == 0 && c->secure && !jailed)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
+	if (status == 0)
+		warn_names(s);
+	return status;
+}
+
 /*
  * Order: whom to become and what to serve while /etc and the file system are in reach, sockets while ports below 1024
  * are; then into the background, out of the file system, out of root's rights. The sandbox is next, see serve.
@@ -267,20 +299,17 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 {
 	const struct config *c = s->config;
 	struct privs privs;
-	bool jailed;
 	int status = privs_find(&privs, c, error);
 
 	if (status == 0)
 		status = names_open(&s->names, c, error);
+	if (status == 0)
+		status = lists_open(&s->lists, c, error);
 	if (status != 0)
 		return status;
 	if (listen_open(s, error) != 0)
 		return EX_OSERR;
 	announce(s, self);
-	if (names_by_hand(&s->names) && !(c->without & CONFIG_NO_OPENAT2))
-		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: names are walked by hand");
-	if (!privs.change && geteuid() == 0)
-		log_line(&s->log, LOG_LEVEL_WARNING, "running as root: there is no user tftp (see --user)");
 	status = open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
 	if (status == 0 && d->detach && (status = detach(d)) != 0) {
 		snprintf(error, CONFIG_ERROR_MAX, "cannot go into the background: %s", strerror(-status));
@@ -290,12 +319,7 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 		return status;
 	write_pid(d);
 	opener_start(s);
-	if (c->umask >= 0)
-		umask((mode_t)c->umask);
-	status = privs_drop(&privs, c->secure ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
-	if (status == 0 && c->secure && !jailed)
-		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
-	return status;
+	return become(s, &privs, error);
 }
 
 /* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
@@ -314,7 +338,10 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 	for (int i = 0; i < s->names.nroots; i++)
 		sandbox_allow(&b, s->names.roots[i].base.fd, config_uploads(c) ? SANDBOX_WRITE : SANDBOX_READ);
 	sandbox_allow(&b, all, SANDBOX_READ);
-	sandbox_allow(&b, s->names.rules_dir, SANDBOX_READ);
+	if (s->names.rule_file.path != NULL)
+		sandbox_allow(&b, s->names.rule_file.dir, SANDBOX_READ);
+	for (int i = 0; i < c->nlist_files; i++)
+		sandbox_allow(&b, s->lists.files[i].dir, SANDBOX_READ);
 	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
 	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
 	err = sandbox_enter(&b, &r);
@@ -358,30 +385,42 @@ static int serve(struct server *s, const char *self)
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
 
-/* --explain, --check, --map-test: everything but the network. */
+/* --explain, --check, --map-test: the answer for the user that would open the files. */
+static int answer_as(const struct config *c, const struct privs *privs, const struct names *names,
+    const struct lists *lists, char error[CONFIG_ERROR_MAX])
+{
+	bool jailed;
+	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0;
+
+	if (c->umask >= 0)
+		umask((mode_t)c->umask);
+	if (status == 0 && c->action == CONFIG_MAP_TEST)
+		return explain_map_test(names, stdout, error);
+	if (status == 0)
+		status = privs_drop(privs, -1, false, &jailed, error);
+	if (status != 0)
+		return status;
+	return c->action == CONFIG_CHECK ? explain_check(names, lists, privs->user, stdout) :
+	    explain_request(names, lists, stdout, error);
+}
+
+/* Everything but the network. */
 static int answer(const struct config *c)
 {
-	static struct names names = {.rules_dir = -1}; /* large */
+	static struct names names; /* large */
+	struct lists lists = {.config = c};
 	char error[CONFIG_ERROR_MAX];
 	struct privs privs;
 	int status = privs_find(&privs, c, error);
 
 	if (status == 0)
 		status = names_open(&names, c, error);
-	if (c->umask >= 0)
-		umask((mode_t)c->umask);
-	if (status == 0 && c->action == CONFIG_CHECK) {
-		status = listen_check(c, error);
-		if (status == 0)
-			status = explain_check(&names, stdout);
-	} else if (status == 0) {
-		bool jailed;
-
-		/* The answer for the user that would open the files. */
-		status = c->action == CONFIG_MAP_TEST ? explain_map_test(&names, stdout, error) :
-		    (status = privs_drop(&privs, -1, false, &jailed, error)) != 0 ? status : explain_request(&names, stdout, error);
-	}
+	if (status == 0)
+		status = lists_open(&lists, c, error);
+	if (status == 0)
+		status = answer_as(c, &privs, &names, &lists, error);
 	names_close(&names);
+	lists_close(&lists);
 	if (error[0] == '\0')
 		return status;
 	return fail(c->action == CONFIG_CHECK ? EX_CONFIG : status, error);

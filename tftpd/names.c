@@ -1,460 +1,23 @@
 /*
  * Names: rules first, then each directory in turn, in each the name as it is and then, where that is wanted, what the
- * client may have meant by it. The first file that is there wins.
+ * client may have meant by it. The first file that is there wins. Directories are names_roots.c's, guessing names_guess.c's.
  */
 #include "names.h"
 
-#include "neighbour.h"
+#include "names_int.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Most directory entries looked at for one name: a few milliseconds. */
-#define ENTRIES_MAX 8192
-#define RULES_MAX (4 << 20)
 
 static void note(const struct names_ask *ask, const char *what, const char *text)
 {
 	if (ask->note != NULL)
 		ask->note(ask->arg, what, text);
 }
-
-/* The client's addresses. */
-
-struct peer_text {
-	char ip[INET6_ADDRSTRLEN];
-	char hex[33];
-	char mac[18];       /* aa-bb-cc-dd-ee-ff */
-	char mac_colon[18];
-	bool v6;
-};
-
-/* An IPv4 address in IPv6's clothes counts as IPv4. Returns its bytes and sets *len. */
-static const uint8_t *address_bytes(const struct addr *a, size_t *len)
-{
-	*len = 4;
-	if (a->sa.sa_family == AF_INET)
-		return (const uint8_t *)&a->v4.sin_addr;
-	if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
-		return (const uint8_t *)&a->v6.sin6_addr + 12;
-	*len = 16;
-	return (const uint8_t *)&a->v6.sin6_addr;
-}
-
-void names_mac(const struct addr *peer, char out[18])
-{
-	size_t len;
-	const uint8_t *ip = address_bytes(peer, &len);
-
-	neighbour_mac(ip, len, out);
-}
-
-static void peer_texts(const struct names *n, const struct addr *peer, struct peer_text *t)
-{
-	size_t len;
-	const uint8_t *bytes = address_bytes(peer, &len);
-
-	memset(t, 0, sizeof(*t));
-	t->v6 = len == 16;
-	/* Text is made only for those who read it: a boot storm asks often. */
-	if (n->rules == NULL && n->config->roots == NULL && n->config->upload_name == NULL)
-		return;
-	inet_ntop(t->v6 ? AF_INET6 : AF_INET, bytes, t->ip, sizeof(t->ip));
-	for (size_t i = 0; i < len; i++)
-		snprintf(t->hex + 2 * i, 3, "%02X", bytes[i]);
-	if (n->wants_mac)
-		names_mac(peer, t->mac);
-	for (size_t i = 0; i < sizeof(t->mac); i++)
-		t->mac_colon[i] = t->mac[i] == '-' ? ':' : t->mac[i];
-}
-
-/* Templates. */
-
-struct word {
-	const char *name, *value;
-};
-
-const char *names_template_check(const char *text, const char *words)
-{
-	for (; *text != '\0'; text++) {
-		size_t len = strcspn(text, "}");
-		const char *w = words;
-
-		if (*text == '}')
-			return "has a } without a {";
-		if (*text != '{')
-			continue;
-		if (text[len] == '\0')
-			return "has a { without a }";
-		while (*w != '\0' && (strlen(w) != len - 1 || memcmp(w, text + 1, len - 1) != 0))
-			w += strlen(w) + 1;
-		if (*w == '\0')
-			return "has a word in braces that is not known";
-		text += len;
-	}
-	return NULL;
-}
-
-/* Fill in a template that has been checked. 0, -ENOENT where a word has no value, -ENAMETOOLONG. */
-static int template_fill(const char *text, const struct word *words, size_t n, char *out, size_t cap)
-{
-	size_t at = 0;
-
-	while (*text != '\0') {
-		size_t len = *text == '{' ? strcspn(text, "}") + 1 : strcspn(text, "{"), add = len;
-		const char *value = text;
-
-		if (*text == '{') {
-			for (size_t i = 0; i < n; i++)
-				if (strlen(words[i].name) == len - 2 && memcmp(words[i].name, text + 1, len - 2) == 0)
-					value = words[i].value;
-			if (*value == '\0')
-				return -ENOENT;
-			add = strlen(value);
-		}
-		if (at + add >= cap)
-			return -ENAMETOOLONG;
-		memcpy(out + at, value, add);
-		at += add;
-		text += len;
-	}
-	out[at] = '\0';
-	return 0;
-}
-
-/* Opening the directories. */
-
-static int open_root(struct names *n, const char *directory, char error[CONFIG_ERROR_MAX])
-{
-	static const enum path_links links[] = {
-		[CONFIG_SYMLINKS_INSIDE] = PATH_LINKS_INSIDE,
-		[CONFIG_SYMLINKS_ANY] = PATH_LINKS_ANY,
-		[CONFIG_SYMLINKS_NONE] = PATH_LINKS_NONE,
-	};
-	const struct config *c = n->config;
-	struct names_root *r = &n->roots[n->nroots];
-	int err;
-
-	memset(r, 0, sizeof(*r));
-	r->base.no_openat2 = (c->without & CONFIG_NO_OPENAT2) != 0;
-	r->base.in_root = c->secure || c->jail;
-	r->base.links = links[c->symlinks];
-	err = path_root_open(&r->base, directory);
-	if (err != 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot serve \"%.160s\": %s", directory, strerror(-err));
-		return err == -EACCES || err == -ENOENT || err == -ENOTDIR ? EX_NOINPUT : EX_OSERR;
-	}
-	n->nroots++;
-	r->label = strdup(directory);
-	return r->label != NULL ? 0 : EX_OSERR;
-}
-
-/* tftp-hpa's list of directories: a name must begin with one of them. */
-static int open_list(struct names *n, char error[CONFIG_ERROR_MAX])
-{
-	const struct config *c = n->config;
-	int status = 0;
-
-	for (int i = 0; i < c->ndirectories; i++) {
-		size_t len = strlen(c->directories[i]);
-		int err = open_root(n, c->directories[i], error);
-
-		if (err != 0) {
-			status = err;
-			continue;
-		}
-		while (len > 0 && c->directories[i][len - 1] == '/')
-			len--;
-		n->roots[n->nroots - 1].prefix = strndup(c->directories[i], len);
-		if (n->roots[n->nroots - 1].prefix == NULL)
-			return EX_OSERR;
-	}
-	/* As with tftp-hpa, one that is not there keeps nobody from the others. */
-	return n->nroots > 0 ? 0 : status;
-}
-
-/* One candidate of --root: what stands before the first token is opened now, the rest when a client asks. */
-static int open_candidate(struct names *n, char *path, char error[CONFIG_ERROR_MAX])
-{
-	const char *wrong = names_template_check(path, "ip\0ip-hex\0mac\0mac-dash\0");
-	char *token = strchr(path, '{'), *slash;
-	struct names_root *r = &n->roots[n->nroots];
-	int status;
-
-	if (wrong != NULL) {
-		snprintf(error, CONFIG_ERROR_MAX, "--root \"%.160s\" %s", path, wrong);
-		return EX_USAGE;
-	}
-	if (token == NULL)
-		return open_root(n, path, error);
-	*token = '\0';
-	slash = strrchr(path, '/');
-	if (slash != NULL)
-		*slash = '\0';
-	status = open_root(n, slash == NULL ? "." : slash == path ? "/" : path, error);
-	*token = '{';
-	if (slash != NULL)
-		*slash = '/';
-	if (status != 0)
-		return status;
-	free(r->label);
-	r->label = strdup(path);
-	r->below = strdup(slash != NULL ? slash + 1 : path);
-	return r->label != NULL && r->below != NULL ? 0 : EX_OSERR;
-}
-
-static int open_candidates(struct names *n, char error[CONFIG_ERROR_MAX])
-{
-	const char *at = n->config->roots;
-	int status = 0;
-
-	while (status == 0 && *at != '\0') {
-		size_t len = strcspn(at, ":");
-		char path[PATH_MAX];
-
-		if (len >= sizeof(path) || n->nroots == CONFIG_DIRECTORIES) {
-			snprintf(error, CONFIG_ERROR_MAX, "--root has too many directories, or one that is too long");
-			return EX_USAGE;
-		}
-		memcpy(path, at, len);
-		path[len] = '\0';
-		if (len > 0)
-			status = open_candidate(n, path, error);
-		at += len + (at[len] == ':');
-	}
-	if (status == 0 && n->nroots == 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "--root \"%.160s\" names no directory", n->config->roots);
-		status = EX_USAGE;
-	}
-	return status;
-}
-
-static bool mentions(const char *text, const char *what)
-{
-	return text != NULL && strstr(text, what) != NULL;
-}
-
-/* The whole rule file as text, the caller's to free. NULL: *err is a positive errno. */
-static char *slurp(int dir, const char *name, size_t *len, int *err)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *text = NULL;
-	struct stat st;
-	ssize_t got;
-
-	*len = 0;
-	*err = errno;
-	if (fd < 0)
-		return NULL;
-	*err = EINVAL;
-	if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode) && (text = malloc(RULES_MAX)) != NULL) {
-		while (*len < RULES_MAX - 1 && (got = read(fd, text + *len, RULES_MAX - 1 - *len)) > 0)
-			*len += (size_t)got;
-		text[*len] = '\0';
-	}
-	close(fd);
-	return text;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
-int names_reload(struct names *n, char error[CONFIG_ERROR_MAX])
-{
-	const char *file = n->config->map_file;
-	char why[REMAP_ERROR_MAX];
-	struct remap *rules;
-	size_t len;
-	int err;
-	char *text;
-
-	if (file == NULL)
-		return 0;
-	text = slurp(n->rules_dir, base_name(file), &len, &err);
-	if (text == NULL) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot read the rules in \"%.128s\": %s", file, strerror(err));
-		return EX_NOINPUT;
-	}
-	err = remap_parse(&rules, text, len, why);
-	if (err != 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "%.100s: %.150s", file, why);
-		free(text);
-		return EX_CONFIG;
-	}
-	n->wants_mac = mentions(n->config->roots, "{mac") || mentions(text, "\\m");
-	free(text);
-	remap_free(n->rules);
-	n->rules = rules;
-	return 0;
-}
-
-static int open_rules(struct names *n, char error[CONFIG_ERROR_MAX])
-{
-	const char *file = n->config->map_file;
-	char dir[PATH_MAX];
-	size_t len;
-
-	if (file == NULL)
-		return 0;
-	len = (size_t)(base_name(file) - file);
-	if (len >= sizeof(dir))
-		len = sizeof(dir) - 1;
-	memcpy(dir, file, len);
-	dir[len] = '\0';
-	n->rules_dir = open(len > 0 ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return names_reload(n, error);
-}
-
-int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_MAX])
-{
-	int status;
-
-	memset(n, 0, sizeof(*n));
-	n->config = c;
-	n->rules_dir = -1;
-	n->wants_mac = mentions(c->roots, "{mac");
-	error[0] = '\0';
-	tzset(); /* {date} and {time}; the time zone's file is out of reach after chroot */
-	if (c->roots != NULL)
-		status = open_candidates(n, error);
-	else if (c->hpa && !c->secure && !c->jail)
-		status = open_list(n, error);
-	else
-		status = open_root(n, c->directory, error);
-	return status != 0 ? status : open_rules(n, error);
-}
-
-void names_close(struct names *n)
-{
-	for (int i = 0; i < n->nroots; i++) {
-		path_root_close(&n->roots[i].base);
-		free(n->roots[i].prefix);
-		free(n->roots[i].below);
-		free(n->roots[i].label);
-	}
-	n->nroots = 0;
-	remap_free(n->rules);
-	n->rules = NULL;
-	if (n->rules_dir >= 0)
-		close(n->rules_dir);
-	n->rules_dir = -1;
-}
-
-bool names_by_hand(const struct names *n)
-{
-	return n->nroots > 0 && n->roots[0].base.no_openat2;
-}
-
-/* What the client may have meant. */
-
-/* A search for a name in whatever case. */
-struct search {
-	const struct path_root *root;
-	int budget;                     /* directory entries that may still be looked at */
-	int hits;
-	char path[PATH_NAME_MAX + 1];   /* as far as it is known */
-	char hit[PATH_NAME_MAX + 1];
-};
-
-static bool is_regular(DIR *dir, const struct dirent *e)
-{
-	struct stat st;
-
-	return fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && S_ISREG(st.st_mode);
-}
-
-/* Look for `rest` beneath s->path, which is `len` long. */
-static void search_below(struct search *s, size_t len, const char *rest)
-{
-	size_t part = strcspn(rest, "/");
-	const char *next = rest + part + strspn(rest + part, "/");
-	int fd = path_open_dir(s->root, s->path);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while (s->hits < 2 && s->budget-- > 0 && (e = readdir(dir)) != NULL) {
-		if (strlen(e->d_name) != part || strncasecmp(e->d_name, rest, part) != 0 || len + part + 2 > sizeof(s->path))
-			continue;
-		memcpy(s->path + len, e->d_name, part + 1);
-		if (*next != '\0') {
-			strcpy(s->path + len + part, "/");
-			search_below(s, len + part + 1, next);
-		} else if (is_regular(dir, e)) {
-			s->hits++;
-			strcpy(s->hit, s->path);
-		}
-		s->path[len] = '\0';
-	}
-	closedir(dir);
-}
-
-/* The one file that has this name in some case. False: none, or more than one. */
-static bool any_case(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
-{
-	struct search s = {.root = root, .budget = ENTRIES_MAX};
-
-	name += strspn(name, "/");
-	/* With a slash at the end it asks for a directory, which is none of ours to find. */
-	if (*name == '\0' || strlen(name) > PATH_NAME_MAX || name[strlen(name) - 1] == '/')
-		return false;
-	search_below(&s, 0, name);
-	if (s.hits != 1)
-		return false;
-	strcpy(out, s.hit);
-	return true;
-}
-
-static bool slashes(char *name)
-{
-	bool any = strchr(name, '\\') != NULL;
-
-	for (; *name != '\0'; name++)
-		if (*name == '\\')
-			*name = '/';
-	return any;
-}
-
-static bool no_drive(char *name)
-{
-	if (!isalpha((unsigned char)name[0]) || name[1] != ':')
-		return false;
-	memmove(name, name + 2, strlen(name + 2) + 1);
-	return true;
-}
-
-/* Old ROMs send what happens to lie behind the name in their memory, mostly 0xff. */
-static bool no_junk(char *name)
-{
-	size_t len = strlen(name), end = len;
-
-	while (end > 0 && ((unsigned char)name[end - 1] <= 0x20 || (unsigned char)name[end - 1] >= 0x7f))
-		end--;
-	name[end] = '\0';
-	return end < len;
-}
-
-static const struct { const char *what; bool (*change)(char *name); } guesses[] = {
-	{"slashes", slashes}, {"drive", no_drive}, {"junk", no_junk},
-};
 
 static void add_how(struct names_found *f, const char *what)
 {
@@ -503,15 +66,15 @@ static int read_in(const struct names *n, const struct path_root *root, const st
 	if (!n->config->tolerant || !missing(err) || strlen(name) > PATH_NAME_MAX)
 		return err;
 	strcpy(guess, name);
-	for (size_t i = 0; i < sizeof(guesses) / sizeof(guesses[0]); i++) {
-		if (!guesses[i].change(guess))
+	for (size_t i = 0; i < NAMES_CHANGES; i++) {
+		if (!names_changes[i].change(guess))
 			continue;
-		add_how(f, guesses[i].what);
+		add_how(f, names_changes[i].what);
 		err = read_exact(n, root, ask, guess, f);
 		if (!missing(err))
 			return err;
 	}
-	if (!any_case(root, guess, cased))
+	if (!names_any_case(root, guess, cased))
 		return err;
 	add_how(f, "case");
 	return read_exact(n, root, ask, cased, f);
@@ -528,9 +91,9 @@ static int write_in(const struct names *n, const struct path_root *root, const s
 		char guess[PATH_NAME_MAX + 1];
 
 		strcpy(guess, name);
-		if (slashes(guess)) {
+		if (names_slashes(guess)) {
 			add_how(f, "slashes");
-			if (no_drive(guess))
+			if (names_no_drive(guess))
 				add_how(f, "drive");
 			snprintf(f->name, sizeof(f->name), "%s", guess);
 			name = f->name;
@@ -558,37 +121,6 @@ static int write_in(const struct names *n, const struct path_root *root, const s
 }
 
 /* All directories. */
-
-/* What is left of the name behind the directory it must begin with, or NULL. */
-static const char *behind_prefix(const struct names_root *r, const char *name)
-{
-	size_t len;
-
-	if (r->prefix == NULL)
-		return name;
-	len = strlen(r->prefix);
-	return strncmp(name, r->prefix, len) == 0 && name[len] == '/' ? name + len : NULL;
-}
-
-/* The directory for this client. `*made` says that it must be closed. */
-static int root_for(const struct names_root *r, const struct peer_text *peer, struct path_root *out, bool *made)
-{
-	const struct word words[] = {
-		{"ip", peer->ip}, {"ip-hex", peer->hex}, {"mac", peer->mac_colon}, {"mac-dash", peer->mac},
-	};
-	char below[PATH_NAME_MAX + 1];
-	int err;
-
-	*made = false;
-	*out = r->base;
-	if (r->below == NULL)
-		return 0;
-	err = template_fill(r->below, words, sizeof(words) / sizeof(words[0]), below, sizeof(below));
-	if (err == 0)
-		err = path_root_below(&r->base, below, out);
-	*made = err == 0;
-	return err;
-}
 
 /* tftp-hpa without -s looks at a name's text before it opens it. */
 static int list_rule(const struct names *n, const char *name)
@@ -618,13 +150,13 @@ static int look(const struct names *n, const struct names_ask *ask, const struct
 	}
 	best = PATH_FORBIDDEN;
 	for (int i = 0; i < n->nroots; i++) {
-		const char *rest = behind_prefix(&n->roots[i], name);
+		const char *rest = names_behind_prefix(&n->roots[i], name);
 		struct path_root root;
 		bool made;
 
 		if (rest == NULL)
 			continue;
-		err = root_for(&n->roots[i], peer, &root, &made);
+		err = names_root_for(&n->roots[i], peer, &root, &made);
 		note(ask, err == 0 ? "looking in" : "no such directory", n->roots[i].label);
 		if (err == 0) {
 			f->how[0] = '\0';
@@ -706,7 +238,7 @@ int names_map(const struct names *n, const struct names_ask *ask, struct remap_r
 {
 	struct peer_text peer;
 
-	peer_texts(n, ask->peer, &peer);
+	names_peer(n, ask->peer, &peer);
 	return map(n, ask, &peer, out);
 }
 
@@ -731,14 +263,14 @@ static int rules_refused(const struct names *n, int code, const struct remap_res
 static int upload_name(const struct names *n, const struct peer_text *peer, const char *name, char *out, size_t cap)
 {
 	char date[16], clock[16];
-	struct word words[] = {{"name", name + strspn(name, "/")}, {"ip", peer->ip}, {"date", date}, {"time", clock}};
+	struct names_word words[] = {{"name", name + strspn(name, "/")}, {"ip", peer->ip}, {"date", date}, {"time", clock}};
 	time_t now = time(NULL);
 	struct tm tm;
 
 	localtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%d", &tm);
 	strftime(clock, sizeof(clock), "%H%M%S", &tm);
-	return template_fill(n->config->upload_name, words, sizeof(words) / sizeof(words[0]), out, cap);
+	return names_fill(n->config->upload_name, words, sizeof(words) / sizeof(words[0]), out, cap);
 }
 
 static int find_mapped(const struct names *n, const struct names_ask *ask, const struct peer_text *peer,
@@ -783,7 +315,7 @@ int names_find(const struct names *n, const struct names_ask *ask, struct names_
 	f->name[0] = f->how[0] = f->text[0] = f->detail[0] = '\0';
 	f->fd = f->target.dir = -1;
 	if (err == 0) {
-		peer_texts(n, ask->peer, &peer);
+		names_peer(n, ask->peer, &peer);
 		code = map(n, ask, &peer, &mapped);
 		if (code == REMAP_LONG && mapped.line == 0)
 			err = PATH_TOO_LONG;
@@ -800,104 +332,21 @@ int names_find(const struct names *n, const struct names_ask *ask, struct names_
 	return err;
 }
 
-/* Suggestions. */
-
-/* Edits that turn a into b, case aside; gives up at 3. */
-static int distance(const char *a, const char *b)
-{
-	int row[NAME_MAX + 2], la = (int)strlen(a), lb = (int)strlen(b);
-
-	if (la - lb > 2 || lb - la > 2 || lb > NAME_MAX)
-		return 3;
-	for (int j = 0; j <= lb; j++)
-		row[j] = j;
-	for (int i = 1; i <= la; i++) {
-		int diagonal = row[0], least = 3;
-
-		row[0] = i;
-		for (int j = 1; j <= lb; j++) {
-			int same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
-			int best = diagonal + !same;
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			if (best < least)
-				least = best;
-		}
-		if (least >= 3)
-			return 3;
-	}
-	return row[lb] < 3 ? row[lb] : 3;
-}
-
-/* The file of the same directory whose name is nearest. */
-static bool nearest(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
-{
-	const char *base = base_name(name);
-	char dirname[PATH_NAME_MAX + 1];
-	int best = strlen(base) < 5 ? 2 : 3, budget = ENTRIES_MAX, fd;
-	const struct dirent *e;
-	DIR *dir;
-
-	memcpy(dirname, name, (size_t)(base - name));
-	dirname[base - name] = '\0';
-	fd = path_open_dir(root, dirname);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	out[0] = '\0';
-	while (budget-- > 0 && (e = readdir(dir)) != NULL) {
-		int d = e->d_name[0] == '.' ? 3 : distance(base, e->d_name);
-
-		if (d >= best || strlen(dirname) + strlen(e->d_name) > PATH_NAME_MAX || !is_regular(dir, e))
-			continue;
-		best = d;
-		snprintf(out, PATH_NAME_MAX + 1, "%s%s", dirname, e->d_name);
-	}
-	closedir(dir);
-	return out[0] != '\0';
-}
-
-static bool suggest_in(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1], const char **why)
-{
-	char guess[PATH_NAME_MAX + 1];
-	bool slash, other;
-
-	if (strlen(name) > PATH_NAME_MAX)
-		return false;
-	strcpy(guess, name);
-	slash = slashes(guess);
-	other = no_drive(guess);
-	other |= no_junk(guess);
-	*why = slash ? "slash" : other ? "junk in the name" : "case";
-	if (any_case(root, guess, out))
-		return true;
-	*why = "similar";
-	return nearest(root, guess, out);
-}
-
 bool names_suggest(const struct names *n, const struct names_ask *ask, const char *name, char out[PATH_NAME_MAX + 1],
     const char **why)
 {
 	struct peer_text peer;
 	bool found = false;
 
-	peer_texts(n, ask->peer, &peer);
+	names_peer(n, ask->peer, &peer);
 	for (int i = 0; !found && i < n->nroots; i++) {
-		const char *rest = behind_prefix(&n->roots[i], name);
+		const char *rest = names_behind_prefix(&n->roots[i], name);
 		struct path_root root;
 		bool made;
 
-		if (rest == NULL || root_for(&n->roots[i], &peer, &root, &made) != 0)
+		if (rest == NULL || names_root_for(&n->roots[i], &peer, &root, &made) != 0)
 			continue;
-		found = suggest_in(&root, rest, out, why);
+		found = names_suggest_in(&root, rest, out, why);
 		if (made)
 			close(root.fd);
 	}

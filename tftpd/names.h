@@ -6,6 +6,7 @@
 #define NAMES_H
 
 #include "addr.h"
+#include "conffile.h"
 #include "config.h"
 #include "path.h"
 #include "remap.h"
@@ -26,7 +27,7 @@ struct names {
 	struct names_root roots[CONFIG_DIRECTORIES];
 	int nroots;
 	struct remap *rules;  /* NULL: none */
-	int rules_dir;        /* where the rule file lies: it is read again after chroot */
+	struct conffile rule_file;
 	bool wants_mac;       /* some rule or directory asks for the client's MAC */
 };
 
@@ -42,6 +43,13 @@ int names_reload(struct names *n, char error[CONFIG_ERROR_MAX]);
 
 /* Whether some directory is walked without openat2. */
 bool names_by_hand(const struct names *n);
+
+/*
+ * What keeps the user that this process runs as from serving directory `i`, as far as the directory itself shows it, in
+ * words that say what to do; NULL: nothing does.
+ */
+#define NAMES_TROUBLE_MAX 512
+const char *names_trouble(const struct names *n, int i, char text[NAMES_TROUBLE_MAX]);
 
 /* One request. */
 struct names_ask {

@@ -24,22 +24,39 @@ static int found(struct privs *p, const struct passwd *pw)
 	return 0;
 }
 
+/* As root, without being told: tftp-hpa's default with its flags; else a user of our own, or the one that all have. */
+static const struct passwd *default_user(const struct config *c, const char **name)
+{
+	const struct passwd *pw = NULL;
+
+	*name = "tftp";
+	if (!c->hpa)
+		pw = getpwnam(*name);
+	if (pw == NULL) {
+		*name = "nobody";
+		pw = getpwnam(*name);
+	}
+	return pw;
+}
+
 int privs_find(struct privs *p, const struct config *c, char error[CONFIG_ERROR_MAX])
 {
-	const char *user = c->user != NULL ? c->user : c->hpa ? "nobody" : "tftp";
+	const char *user = c->user;
 	const struct passwd *pw;
 
 	memset(p, 0, sizeof(*p));
 	/* Who is not root stays who he is, unless somebody else was asked for. */
 	if (geteuid() != 0 && c->user == NULL)
 		return 0;
-	pw = getpwnam(user);
+	pw = c->user != NULL ? getpwnam(user) : default_user(c, &user);
+	/* A container's image may hold no users at all. */
 	if (pw == NULL && c->user == NULL && !c->hpa)
 		return 0;
 	if (pw == NULL) {
 		snprintf(error, CONFIG_ERROR_MAX, "there is no user \"%.64s\" (--user)", user);
 		return EX_NOUSER;
 	}
+	p->makeshift = c->user == NULL && !c->hpa && strcmp(user, "tftp") != 0;
 	if (geteuid() == 0)
 		return found(p, pw);
 	if (pw->pw_uid == geteuid())

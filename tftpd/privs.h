@@ -10,6 +10,7 @@
 
 struct privs {
 	bool change;        /* there is something to change to */
+	bool makeshift;     /* nobody was named, and there is no user of our own: nobody's rights are fewer than root's */
 	char user[64];
 	uid_t uid;
 	gid_t gid;
@@ -24,8 +25,9 @@ struct privs {
 int privs_find(struct privs *p, const struct config *c, char error[CONFIG_ERROR_MAX]);
 
 /*
- * Become that user, with the right to bind ports below 1024 if `low_ports`, and with `root` (a descriptor, -1: none) as the process's root directory where we may. *jailed says
- * whether that was done. Returns 0 or a status and a sentence; then the process must end.
+ * Become that user, with the right to bind ports below 1024 if `low_ports`, and with `root` (a descriptor, -1: none) as
+ * the process's root directory where we may. *jailed says whether that was done. Returns 0 or a status and a sentence;
+ * then the process must end.
  */
 int privs_drop(const struct privs *p, int root, bool low_ports, bool *jailed, char error[CONFIG_ERROR_MAX]);
 

@@ -9,6 +9,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define UPLOAD_MEMORY (2ull * STORE_IN_PLACE_MAX)
+
 /* Before the first byte. */
 
 /*
@@ -23,7 +25,7 @@ static uint16_t too_large(const struct config *c, const struct path_target *t, c
 	struct statvfs fs;
 
 	*text = "the file is larger than allowed here";
-	if (size > c->max_upload)
+	if (size > c->max_upload || (t->in_place && size > STORE_IN_PLACE_MAX))
 		return ERROR_DISK_FULL;
 	*text = "another file of this name exists and is not replaced";
 	if (sized && t->exists && c->on_exists == CONFIG_EXISTS_SAME && size != (uint64_t)t->st.st_size)
@@ -32,6 +34,9 @@ static uint16_t too_large(const struct config *c, const struct path_target *t, c
 	if (fstatvfs(t->dir, &fs) != 0)
 		return 0;
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
+	/* Written over, the old file makes room for the new one. */
+	if (t->in_place)
+		room += (uint64_t)t->st.st_blocks * 512;
 	return size > room || (c->min_free > 0 && room - size < c->min_free) ? ERROR_DISK_FULL : 0;
 }
 
@@ -52,6 +57,7 @@ static struct store_upload upload_how(const struct request *r, const struct path
 		.sync = !c->no_sync,
 		.keep_partial = c->keep_partial,
 		.in_place = t->in_place,
+		.memory = t->in_place ? &s->upload_memory : NULL,
 		.limit = c->max_upload,
 		.min_free = c->min_free,
 		.exists = exists[c->on_exists],
@@ -224,6 +230,7 @@ int put_start(struct server *s)
 
 	if (!config_uploads(c))
 		return 0;
+	s->upload_memory = UPLOAD_MEMORY;
 	err = worker_init(&s->worker, &s->loop);
 	if (err != 0)
 		return err;

@@ -4,6 +4,8 @@
  */
 #include "remap.h"
 
+#include "regex_cost.h"
+
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,11 +110,17 @@ static int read_letters(struct rule *r, const char *letters, char *why, size_t c
 
 static int read_regex(struct rule *r, const char *regex, char *why, size_t cap)
 {
+	const char *costs;
 	char reason[128];
 	int err;
 
 	if (regex == NULL) {
 		snprintf(why, cap, "the regular expression is missing");
+		return -1;
+	}
+	costs = regex_cost_check(regex);
+	if (costs != NULL) {
+		snprintf(why, cap, "the regular expression \"%.60s\" %s", regex, costs);
 		return -1;
 	}
 	err = regcomp(&r->rx, regex, REG_EXTENDED | (r->flags & NO_CASE ? REG_ICASE : 0));

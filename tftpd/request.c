@@ -140,12 +140,14 @@ static void serve(const struct request *r)
 
 static void decide(struct request *r)
 {
-	const struct config *c = r->server->config;
+	const struct access *a = &r->server->lists.access;
+	const struct addr *peer = &r->datagram->from;
 	const char *mode = r->packet->mode;
+	char why[ACCESS_WHY_MAX];
 
-	if (r->write ? !access_may_write(&c->access, &r->datagram->from) : !access_may_read(&c->access, &r->datagram->from)) {
+	if (r->write ? !access_may_write(a, peer) : !access_may_read(a, peer)) {
 		request_refuse(r, ERROR_ACCESS, r->write ? "uploads are not taken from this address" :
-		    "this address may only write", r->write ? "not in --allow-write" : "not in --allow");
+		    "this address may only write", access_why(a, peer, r->write, why));
 	} else if (strcasecmp(mode, "mail") == 0) {
 		request_refuse(r, ERROR_ILLEGAL, "mail mode is not supported, use octet", NULL);
 	} else if (!r->text && strcasecmp(mode, "octet") != 0) {
@@ -158,9 +160,9 @@ static void decide(struct request *r)
 /* Those who may neither read nor write here are told nothing, not even that there is a server. */
 static bool denied(struct server *s, const struct udp_datagram *d, const struct packet *p, mono_t now)
 {
-	const struct access *a = &s->config->access;
+	const struct access *a = &s->lists.access;
+	char peer[ADDR_TEXT], why[ACCESS_WHY_MAX];
 	struct log_event e;
-	char peer[ADDR_TEXT];
 
 	if (access_may_read(a, &d->from) || access_may_write(a, &d->from))
 		return false;
@@ -171,6 +173,7 @@ static bool denied(struct server *s, const struct udp_datagram *d, const struct 
 	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
 		log_text(&e, "file", p->name);
 	log_text(&e, "peer", addr_print(&d->from, peer));
+	log_text(&e, "detail", access_why(a, &d->from, p != NULL && p->op == PACKET_WRQ, why));
 	log_end(&e);
 	return true;
 }

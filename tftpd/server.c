@@ -412,6 +412,21 @@ static bool reload_rules(struct server *s)
 	return true;
 }
 
+/* The same for the files of --allow, --deny and --allow-write. */
+static bool reload_lists(struct server *s)
+{
+	char error[CONFIG_ERROR_MAX];
+
+	if (s->config->nlist_files == 0)
+		return true;
+	if (lists_reload(&s->lists, error) != 0) {
+		log_line(&s->log, LOG_LEVEL_ERROR, "%s; the old lists stay in force", error);
+		return false;
+	}
+	log_line(&s->log, LOG_LEVEL_NOTICE, "read the access lists again, %zu networks in all", s->lists.access.n);
+	return true;
+}
+
 /* inetd and systemd start us again when somebody asks. */
 static void idle(struct loop_timer *t, mono_t now)
 {
@@ -430,13 +445,16 @@ static void idle(struct loop_timer *t, mono_t now)
 /* Read again what is in files, the log being one. Whatever is wrong with one of them, the service goes on. */
 static void reload(struct server *s, mono_t now)
 {
+	bool well;
 	int err;
 
 	notify_reloading(&s->notify, now);
 	err = log_reopen(&s->log);
 	if (err != 0)
 		log_line(&s->log, LOG_LEVEL_ERROR, "cannot open the log file anew: %s; the old one stays in use", strerror(-err));
-	if (reload_rules(s) && err == 0)
+	well = reload_rules(s);
+	well &= reload_lists(s);
+	if (well && err == 0)
 		log_line(&s->log, LOG_LEVEL_NOTICE, "reloaded");
 	notify_ready(&s->notify, s->notify.what, now);
 }
@@ -479,7 +497,6 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	int err;
 
 	s->config = config;
-	s->names.rules_dir = -1;
 	s->log = *log;
 	s->policy = (struct transfer_policy){
 		.first = config->first,
@@ -517,6 +534,7 @@ void server_free(struct server *s)
 	listen_close(s);
 	put_stop(s);
 	names_close(&s->names);
+	lists_close(&s->lists);
 	notify_free(&s->notify);
 	for (size_t i = 0; i < 2; i++)
 		if (s->path_fd[i] > 0)

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "limit.h"
+#include "lists.h"
 #include "log.h"
 #include "logs.h"
 #include "loop.h"
@@ -45,6 +46,7 @@ struct server {
 	struct notify notify;
 	mono_t started;
 	struct names names;
+	struct lists lists;
 	struct listener listeners[SERVER_LISTENERS];
 	int nlisteners;
 	bool inherited;               /* they came from inetd or systemd */
@@ -58,6 +60,7 @@ struct server {
 	struct worker worker;         /* where uploads wait for the disk; see put_start */
 	bool has_worker;
 	struct store_offload offload;
+	uint64_t upload_memory;       /* bytes that uploads which are collected in memory may still take */
 	bool ending;                  /* the worker shall come to its end */
 	struct job *jobs;             /* all running transfers */
 	size_t njobs;

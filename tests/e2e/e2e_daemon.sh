@@ -130,6 +130,59 @@ answer "and says who may not" 'W other octet 5' 'ERROR 2'
 check "in the log" grep -q "for uid $nobody" "$tmp/native.log"
 stop "$pid"
 
+# Native, and nobody was named: the user tftp, or nobody, in a view of /etc/passwd in which that is so.
+cat >"$tmp/as" <<'END'
+mount --bind "$1" /etc/passwd || exit 99
+# systemd's module for users would make up a nobody
+[ ! -e /etc/nsswitch.conf ] || mount --bind "${1%/*}/nsswitch" /etc/nsswitch.conf || exit 99
+shift
+exec "$@"
+END
+printf 'passwd: files\ngroup: files\n' >"$tmp/nsswitch"
+grep -v '^tftp:' /etc/passwd >"$tmp/passwd.nobody"
+grep -v '^tftp:\|^nobody:' /etc/passwd >"$tmp/passwd.none"
+(cat "$tmp/passwd.nobody" && echo 'tftp:x:64123:64123::/srv/tftp:/usr/sbin/nologin') >"$tmp/passwd.tftp"
+if unshare --mount sh "$tmp/as" "$tmp/passwd.none" true 2>/dev/null; then
+	for who in tftp nobody none; do
+		log=$tmp/as-$who.log
+		free_port
+		start "as-$who" unshare --mount sh "$tmp/as" "$tmp/passwd.$who" "$build/../${build##*/}/tftpd" -c \
+		    -a "127.0.0.1:$port" "$tmp/closed"
+		case $who in
+		tftp) uid=64123 words="uid 64123 may not make files in" ;;
+		nobody) uid=$nobody words="there is no user tftp: running as nobody" ;;
+		none) uid=0 words="running as root: there is no user tftp or nobody" ;;
+		esac
+		check "with $who in /etc/passwd it becomes uid $uid" test "$(status Uid)" = " $uid $uid $uid $uid"
+		check "and says so" grep -q "$words" "$log"
+		answer "and serves" 'R config octet' 'served 5 *'
+		stop "$pid"
+	done
+else
+	skip "who a native server becomes: no mount namespaces here"
+fi
+
+# A directory that this user cannot read: said at start, with what to do.
+mkdir "$tmp/secret"
+chmod 700 "$tmp/secret"
+printf 'content' >"$tmp/secret/file"
+log=$tmp/secret.log
+free_port
+start secret "$tftpd" --user nobody -a "127.0.0.1:$port" "$tmp/secret"
+check "a directory that the user cannot read is named" grep -q "uid $nobody may not read what is in \"$tmp/secret\"" "$log"
+check "with what to do" grep -q 'chmod a+rx it, or choose another user with --user' "$log"
+answer "its files are refused" 'R file octet' 'ERROR 2'
+stop "$pid"
+told=$("$tftpd" --check --user nobody "$tmp/secret")
+check "--check says it too" test "${told%may not read what is in*}" != "$told"
+told=$("$tftpd" --check --user nobody -c "$tmp/closed")
+check "and which directory takes no uploads" test "${told%may not make files in*}" != "$told"
+told=$("$tftpd" --check --user nobody -c "$tmp/root")
+check "but not where all is well" test "${told%may not*}" = "$told"
+start secret "$tftpd" --user root -a "127.0.0.1:$port" "$tmp/secret"
+answer "--user root serves them" 'R file octet' 'served 7 *'
+stop "$pid"
+
 # Without root: no chroot, but the same names.
 chmod 755 "$tmp"
 if command -v setpriv >/dev/null; then

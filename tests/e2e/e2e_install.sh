@@ -186,6 +186,37 @@ echo "\${COMPREPLY[*]}"
 END
 check "bash completes a value and an option" test "$(bash "$tmp/complete" | paste -s)" = "json	--log-format"
 if command -v mandoc >/dev/null; then
+	# Whatever the server can log stands under DIAGNOSTICS: literals out of the source, what is filled in being anything.
+	cat >"$tmp/sentences" <<'END'
+		local $/;
+		sub literals { my $s = shift; $s =~ s/"\s*"//g; return $s =~ /"((?:[^"\\]|\\.)*)"/g; }
+		my %said;
+		for my $file (@ARGV) {
+			open(my $f, "<", $file) or die; my $c = <$f>;
+			$c =~ s/" STORE_FILE_TEMP "/.tftp-part-/g;
+			$said{(literals($1))[0] // ""} = 1 while $c =~ /log_line\((.*?);\n/gs;
+			$said{$_} = 1 for map { literals($_) } $c =~ /(?:log_begin\(|\btext = |snprintf\(f->(?:text|detail)|TROUBLE_MAX, )[^"]*?(".*?);\n/gs;
+			$said{$_} = 1 for map { literals($_) } $c =~ /\n\t+\*text = (.*?);\n/gs;
+			$said{$_} = 1 for map { literals($_) } $c =~ /(?:request_refuse|transfer_(?:fail|cancel|abandon|end))\((.*?);\n/gs;
+			for my $body ($c =~ /^const char \*(?:path_reason|packet_fault_text)\(.*?^\}/gms) {
+				$said{$_} = 1 for map { literals($_) } $body =~ /return (.*?);\n/g;
+			}
+		}
+		open(my $page, "<", "/dev/stdin"); my $text = <$page>;
+		$text =~ s/.\x08//g; $text =~ s/\s+/ /g; $text =~ s/.* DIAGNOSTICS / /; $text =~ s/ SEE ALSO .*//;
+		my $n = 0;
+		for my $s (sort keys %said) {
+			next if $s !~ /[a-z]{3}/ || $s eq "no fault";
+			$n++;
+			$s =~ s/\\"/"/g;
+			$s =~ s/:? +$//;
+			my $r = join(".*?", map { quotemeta } split(/\\?"?%[-.0-9]*(?:llu|lld|zu|[sdu])\\?"?/, $s, -1));
+			print "$s\n" if $text !~ /$r/;
+		}
+		print "only $n sentences were found in the source\n" if $n < 100;
+END
+	mandoc -T ascii -O width=900 man/tftpd.8 | perl "$tmp/sentences" tftpd/*.c common/transfer*.c common/packet.c >"$tmp/missing"
+	check "man/tftpd.8 has every sentence of the log ($(head -n 3 "$tmp/missing" | paste -s -d'|'))" test ! -s "$tmp/missing"
 	for page in man/tftp.1 man/tftpd.8; do
 		said=$(mandoc -T lint -W warning "$page" 2>&1)
 		check "$page is clean ($said)" test -z "$said"

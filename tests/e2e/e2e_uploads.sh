@@ -121,6 +121,49 @@ if mount -t tmpfs -o size=200k,mode=777 tmpfs "$tmp/small" 2>/dev/null; then
 	"$tftp" put "$tmp/here/x" "$url/fits"
 	same "a smaller file still fits" "$tmp/here/x" "$tmp/small/fits"
 	stop "$pid"
+
+	# The same where only the file can be written, not its directory: all is collected, looked at, and then written over.
+	if [ "$(id -u)" -eq 0 ] && id nobody >/dev/null 2>&1; then
+		rm "$tmp"/small/*
+		head -c 4096 "$tmp/here/file" >"$tmp/small/old"
+		cp "$tmp/small/old" "$tmp/here/before"
+		chmod 666 "$tmp/small/old"
+		chmod 755 "$tmp/small"
+		room() { df --output=avail "$tmp/small" | tail -n 1; }
+		before=$(room)
+		free_port
+		log=$tmp/inplace.log
+		url=tftp://127.0.0.1:$port
+		start inplace "$tftpd" -c --user nobody --address "127.0.0.1:$port" "$tmp/small"
+		"$tftp" put "$tmp/here/file" "$url/old" 2>"$tmp/here/err"
+		status=$?
+		check "over a file in a closed directory, what cannot fit is refused as disk full ($status)" test $status = 70
+		check "before any data" grep -q 'refused write file=old .*code=3' "$log"
+		cat "$tmp/here/file" | "$tftp" put - "$url/old" 2>"$tmp/here/err"
+		status=$?
+		check "what turns out not to fit ends as disk full ($status)" test $status = 70
+		check "the old file is whole" cmp -s "$tmp/small/old" "$tmp/here/before"
+		check "no room is lost" test "$(room)" = "$before"
+		head -c 150000 "$tmp/here/file" >"$tmp/here/larger"
+		"$tftp" put "$tmp/here/larger" "$url/old"
+		check "a file that fits is written over" cmp -s "$tmp/small/old" "$tmp/here/larger"
+		cat /dev/zero >"$tmp/small/filler" 2>/dev/null
+		check "the disk is full" test "$(room)" -eq 0
+		"$tftp" put "$tmp/here/larger" "$url/old"
+		check "on a full disk one of the same size is taken" test $? = 0
+		head -c 8192 "$tmp/here/file" >"$tmp/here/smaller"
+		"$tftp" put "$tmp/here/smaller" "$url/old"
+		check "and a smaller one" cmp -s "$tmp/small/old" "$tmp/here/smaller"
+		cat /dev/zero >>"$tmp/small/filler" 2>/dev/null
+		cat "$tmp/here/smaller" | "$tftp" put - "$url/old"
+		check "its length told or not" test $? = 0
+		"$tftp" put "$tmp/here/larger" "$url/old" 2>/dev/null
+		check "but not a larger one" test $? = 70
+		check "which leaves it whole" cmp -s "$tmp/small/old" "$tmp/here/smaller"
+		stop "$pid"
+	else
+		skip "a full disk beneath a closed directory: not root, or no user nobody"
+	fi
 	umount "$tmp/small"
 else
 	skip "a full disk: no file system can be mounted here"

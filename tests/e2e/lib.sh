@@ -13,6 +13,7 @@ esac
 peers=$top/build/peers
 tftpd=$build/tftpd
 tftp=$build/tftp
+whoami=$(id -un)
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/tftp-e2e.XXXXXX") || exit 1
 chmod 755 "$tmp"
 pids=
@@ -110,9 +111,15 @@ up_or_gone() {
 
 # start NAME COMMAND...: a server in the background that will listen on $port; its output goes to $tmp/NAME.log.
 # Sets $pid. False if it ends instead. COMMAND may be "peer". The process is the server itself, so that it can be ended.
+# Our server stays who we are, unless told otherwise: the files of a test are ours. Whom it becomes is in e2e_daemon.sh.
 start() {
 	name=$1
 	shift
+	[ "$1" = setpriv ] || for arg; do
+		shift
+		set -- "$@" "$arg"
+		[ "$arg" = "$tftpd" ] && set -- "$@" --user "$whoami"
+	done
 	(
 		if [ "$1" = peer ]; then
 			shift

@@ -254,6 +254,11 @@ static void start(struct server *s, const char *host, uid_t uid, va_list options
 	args[n++] = "--verbose";
 	args[n++] = "--address";
 	args[n++] = address;
+	/* The directory is root's own. */
+	if (geteuid() == 0 && uid == 0) {
+		args[n++] = "--user";
+		args[n++] = "root";
+	}
 	for (char *option; (option = va_arg(options, char *));) {
 		ck_assert_int_lt(n, ARGS_MAX - 2);
 		args[n++] = option;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct addr host(const char *text)
@@ -162,7 +163,7 @@ START_TEST(a_bad_word_is_named)
 {
 	static const char *const bad[] = {"", ",", "10.0.0.0/8,", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8x",
 		"10.0.0/8", "10.0.0.1/8", "2001:db8::/129", "2001:db8::1/64", "host.example", "/8", "10.0.0.0/8/8", " 10.0.0.0/8",
-		"10.0.0.0/+8", "1111:2222:3333:4444:5555:6666:7777:8888:9999:1111:2222:3333:4444:5555:6666/64"};
+		"10.0.0.0/+8", "10.0.0.0/8,@file", "1111:2222:3333:4444:5555:6666:7777:8888:9999:1111:2222:3333:4444:5555:6666/64"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct access a = {0};
@@ -175,6 +176,116 @@ START_TEST(a_bad_word_is_named)
 }
 END_TEST
 
-UNIT_MAIN("access", without_lists_everybody_may, allow_shuts_out_the_rest_of_both_families, deny_leaves_the_rest_in,
+static int add_text(struct access *a, enum access_list list, const char *text, char error[ACCESS_ERROR_MAX])
+{
+	return access_add_text(a, list, "FILE", text, strlen(text), error);
+}
+
+START_TEST(a_file_holds_networks_and_comments)
+{
+	static const char *const texts[] = {"10.0.0.0/8\n192.0.2.7\n", "10.0.0.0/8,192.0.2.7",
+		"# both\r\n\t10.0.0.0/8 192.0.2.7\r\n",
+		"\n\n10.0.0.0/8# one\n  192.0.2.7 # 11.0.0.0/8\n", ", 10.0.0.0/8 ,\n,192.0.2.7,,\n#"};
+	char error[ACCESS_ERROR_MAX];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct access a = {0};
+
+		ck_assert_msg(add_text(&a, ACCESS_ALLOW, texts[i], error) == 0, "%s", error);
+		ck_assert_uint_eq(a.n, 2);
+		reads(&a, "10.1.2.3", true);
+		reads(&a, "192.0.2.7", true);
+		reads(&a, "11.0.0.1", false);
+		access_free(&a);
+	}
+}
+END_TEST
+
+START_TEST(a_list_without_networks_is_a_list)
+{
+	struct access a = {0}, b = {0};
+	char error[ACCESS_ERROR_MAX];
+
+	ck_assert_int_eq(add_text(&a, ACCESS_ALLOW, "# nobody yet\n", error), 0);
+	reads(&a, "192.0.2.1", false);
+	writes(&a, "192.0.2.1", false);
+	ck_assert_int_eq(add_text(&b, ACCESS_ALLOW_WRITE, "", error), 0);
+	ck_assert_int_eq(add_text(&b, ACCESS_DENY, "", error), 0);
+	reads(&b, "192.0.2.1", true);
+	writes(&b, "192.0.2.1", false);
+}
+END_TEST
+
+START_TEST(a_bad_word_in_a_file_is_named_with_its_line)
+{
+	static const struct { const char *text, *begins; } bad[] = {
+		{"10.0.0.0/8\n\n10.0.0/8\n", "line 3: \"10.0.0/8\" is not"}, {"host.example", "line 1: \"host.example\""},
+		{"10.0.0.0/8 10.0.0.1/8", "line 1: \"10.0.0.1/8\" has bits"}, {"#\n#\n@other\n", "line 3: \"@other\""},
+		{"10.0.0.0/8;192.0.2.7", "line 1: \"10.0.0.0/8;192.0.2.7\""},
+	};
+	static const char nul[] = "10.0.0.0/8\n192.0.2.7\0x\n";
+	char error[ACCESS_ERROR_MAX];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct access a = {0};
+
+		ck_assert_int_eq(add_text(&a, ACCESS_DENY, bad[i].text, error), -EINVAL);
+		ck_assert_msg(strncmp(error, bad[i].begins, strlen(bad[i].begins)) == 0, "%s", error);
+		access_free(&a);
+	}
+	for (size_t len = 20; len < sizeof(nul); len += sizeof(nul) - 21) {
+		struct access a = {0};
+
+		ck_assert_int_eq(access_add_text(&a, ACCESS_DENY, "FILE", nul, len, error), len == 20 ? 0 : -EINVAL);
+		ck_assert_str_eq(error, len == 20 ? "" : "line 2: a NUL byte, which is in no text");
+		access_free(&a);
+	}
+}
+END_TEST
+
+START_TEST(what_decides_is_named)
+{
+	struct access a = access_of("10.0.0.0/8", NULL, NULL), none = {0};
+	char error[ACCESS_ERROR_MAX], why[ACCESS_WHY_MAX];
+	struct addr in = host("10.9.9.9"), out = host("11.0.0.1"), shut = host("10.1.0.1"), six = host("2001:db8::1");
+
+	ck_assert_int_eq(add_text(&a, ACCESS_DENY, "#\n10.1.0.0/16\n2001:db8::/32", error), 0);
+	ck_assert_str_eq(access_why(&a, &in, false, why), "--allow 10.0.0.0/8");
+	ck_assert_str_eq(access_why(&a, &out, true, why), "not in --allow");
+	ck_assert_str_eq(access_why(&a, &shut, false, why), "--deny 10.1.0.0/16, line 2 of FILE");
+	ck_assert_str_eq(access_why(&a, &six, false, why), "--deny 2001:db8::/32, line 3 of FILE");
+	ck_assert_int_eq(access_add(&a, ACCESS_ALLOW_WRITE, "10.9.9.9", error), 0);
+	ck_assert_str_eq(access_why(&a, &in, true, why), "--allow-write 10.9.9.9/32");
+	ck_assert_str_eq(access_why(&a, &out, true, why), "not in --allow-write");
+	ck_assert_str_eq(access_why(&none, &in, true, why), "in no list");
+	access_free(&a);
+}
+END_TEST
+
+START_TEST(there_is_a_most_of_networks)
+{
+	static char text[20 * (ACCESS_NETWORKS + 1)];
+	char error[ACCESS_ERROR_MAX];
+	struct access a = {0}, copy;
+	size_t len = 0;
+
+	for (unsigned i = 0; i < ACCESS_NETWORKS; i++)
+		len += (size_t)sprintf(text + len, "10.%u.%u.0/24\n", i / 256, i % 256);
+	ck_assert_msg(add_text(&a, ACCESS_DENY, text, error) == 0, "%s", error);
+	ck_assert_uint_eq(a.n, ACCESS_NETWORKS);
+	ck_assert_int_eq(access_copy(&copy, &a), 0);
+	ck_assert_int_eq(access_add(&copy, ACCESS_ALLOW, "192.0.2.7", error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error, "\"192.0.2.7\" is one too many"));
+	reads(&a, "10.3.4.5", false);
+	reads(&a, "11.3.4.5", true);
+	access_free(&a);
+	reads(&copy, "10.3.4.5", false);
+	access_free(&copy);
+}
+END_TEST
+
+UNIT_MAIN("access", a_file_holds_networks_and_comments, a_list_without_networks_is_a_list,
+    a_bad_word_in_a_file_is_named_with_its_line, what_decides_is_named, there_is_a_most_of_networks,
+    without_lists_everybody_may, allow_shuts_out_the_rest_of_both_families, deny_leaves_the_rest_in,
     the_most_specific_network_decides, of_equal_networks_the_denial_counts, allow_write_is_for_writes_only,
     odd_prefixes_cut_inside_a_byte, mapped_addresses_are_ipv4, a_bad_word_is_named)

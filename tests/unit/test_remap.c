@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Rows of a table leave out what is zero. */
@@ -252,6 +253,70 @@ START_TEST(what_is_no_rule_is_refused)
 }
 END_TEST
 
+/* A rule with this expression, which is refused in these words; NULL: it is taken. */
+static void costs(const char *regex, const char *word)
+{
+	char *rules = malloc(strlen(regex) + 32);
+
+	ck_assert_ptr_nonnull(rules);
+	sprintf(rules, "# one\nr %s x\n", regex);
+	if (word != NULL)
+		bad(rules, "line 2: ", word);
+	else
+		remap_free(must_parse(rules));
+	free(rules);
+}
+
+/* glibc's regcomp took gigabytes for the first of these. */
+START_TEST(repetitions_that_multiply_are_refused)
+{
+	static const char *const fine[] = {
+		"a{1,255}", "(a{1,30}){1,30}", "([a-z]{1,30}[0-9]{1,30}){1,5}", "^(.{1,200})/(.{1,200})/(.{1,200})$", "a{1000}",
+		"((((a+)+)+)+)+", "a****????", "(a*)*", "([{1,255}]{1,255}){1,3}", "([]{1,255}]{1,255}){1,3}",
+		"([^]{1,255}]{1,255}){1,3}", "([[:alpha:]{1,255}]{1,255}){1,3}", "(\\{1,255}){1,3}", "(a{0}){255}{3}",
+	};
+	static const char *const costly[] = {
+		"(((a{1,255}){1,255}){1,255})", "((a{1,255}){1,255})", "(a{1,32}){1,32}", "a{1,255}{1,255}", "a{32}{32}",
+		"(a{31,}){32}", "(a{,32}){32}", "a++++++++++++++++++++++++", "((((((((((a+)+)+)+)+)+)+)+)+)+)+", "a???+++++++", "(a?){1,30}{1,30}",
+		"x|y|(b|(a{1,255}|c){1,255})", "([{1,255}]{1,255}){1,255}", "([]]{1,255}){1,255}", "([[:alpha:]]{1,255}){1,255}",
+		"(\\({1,255}){1,255}", "(((a{1,255}){1,255}", "a{1,255}{1,255}(", "(a{99999999999999999999})",
+		"(a{2147483647}){2147483647}",
+	};
+
+	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+		costs(fine[i], NULL);
+	for (size_t i = 0; i < sizeof(costly) / sizeof(costly[0]); i++)
+		costs(costly[i], "repeats what is repeated already");
+}
+END_TEST
+
+/* glibc's regcomp calls itself for each group: the stack of a server that reads its rules again ended there. */
+START_TEST(groups_within_groups_are_bounded)
+{
+	static char regex[40001];
+
+	for (size_t n = 99; n <= 20000; n += n == 99 ? 1 : n == 100 ? 1 : 19899) {
+		memset(regex, '(', n);
+		regex[n] = 'a';
+		memset(regex + n + 1, ')', n);
+		regex[2 * n + 1 < sizeof(regex) ? 2 * n + 1 : sizeof(regex) - 1] = '\0';
+		costs(regex, n <= 100 ? NULL : "groups within each other");
+	}
+}
+END_TEST
+
+START_TEST(an_expression_has_an_end)
+{
+	static char regex[20002];
+
+	memset(regex, 'a', sizeof(regex) - 1);
+	costs(regex, "is too long");
+	regex[2000] = '\0';
+	costs(regex, NULL);
+	costs("(abcdefghijklmnopqrstuvwxyz){770}(abcdefghijklmnopqrstuvwxyz){770}", "is too long");
+}
+END_TEST
+
 struct story {
 	int n;
 	char text[512];
@@ -285,4 +350,5 @@ UNIT_MAIN("remap", no_rules_leave_the_name, r_replaces_the_match_and_keeps_the_r
     e_ends_after_a_match, E_ends_only_where_the_result_can_be_transferred, s_starts_over, a_refuses_with_its_message,
     j_jumps_to_a_label, G_and_P_choose_the_direction, digits_choose_the_family, escapes_of_the_replacement,
     fields_end_at_white_space_or_a_comment, what_is_seen_in_the_field_works, forbidden_pairs_are_refused,
-    what_is_no_rule_is_refused, each_step_is_told)
+    what_is_no_rule_is_refused, repetitions_that_multiply_are_refused,
+    groups_within_groups_are_bounded, an_expression_has_an_end, each_step_is_told)

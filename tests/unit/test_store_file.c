@@ -767,6 +767,36 @@ START_TEST(an_upload_in_place_is_written_only_when_it_is_whole)
 }
 END_TEST
 
+START_TEST(uploads_in_memory_share_what_there_is)
+{
+	int dir = unit_dir_open();
+	uint64_t memory = 10;
+	struct store_upload how = HOW(.in_place = true, .memory = &memory), text = HOW(.in_place = true, .memory = &memory,
+	    .text = true);
+	struct store_file f, g;
+	struct store s, t;
+
+	unit_dir_put(dir, "f", "old", 3, 0666);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(store_file_upload(&g, &t, dir, "f", &text), 0);
+	ck_assert_int_eq(write_at(&s, 0, "123456", 6), 0);
+	ck_assert_int_eq(write_at(&s, 2, "3456", 4), 0);
+	ck_assert_uint_eq(memory, 4);
+	ck_assert_int_eq(write_at(&t, 0, "a\r\nbc", 5), 0);
+	ck_assert_uint_eq(memory, 0);
+	ck_assert_int_eq(write_at(&t, 5, "d", 1), -ENOSPC);
+	ck_assert_int_eq(write_at(&s, 6, "7", 1), -ENOSPC);
+	t.ops->close(t.arg);
+	ck_assert_uint_eq(memory, 4);
+	ck_assert_int_eq(write_at(&s, 6, "7890", 4), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	ck_assert_uint_eq(memory, 10);
+	ck_assert(unit_dir_holds(dir, "f", "1234567890", 10));
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(room_is_left_on_the_disk)
 {
 	int dir = unit_dir_open();
@@ -874,6 +904,7 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
-    an_upload_in_place_is_written_only_when_it_is_whole, room_is_left_on_the_disk,
+    an_upload_in_place_is_written_only_when_it_is_whole, uploads_in_memory_share_what_there_is,
+    room_is_left_on_the_disk,
     stale_files_are_swept_and_running_uploads_stay, the_end_of_an_upload_can_be_run_elsewhere,
     an_upload_may_go_while_its_end_is_run_elsewhere)
