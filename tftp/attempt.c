@@ -174,10 +174,15 @@ static void set_policy(struct task *t)
 static int open_local(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
+	int err;
 
 	t->size = UINT64_MAX;
-	if (!job->write)
-		return local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+	if (!job->write) {
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+		if (err == 0 && !t->stream)
+			client_tidy(t->client, t->file.dir);
+		return err;
+	}
 	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
 	    &t->stream);
 }

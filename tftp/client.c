@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define TICK (MONO_SEC / 5)
 #define DALLYING_MAX 64  /* complete, still answering a repeated last block; no reason to keep the next file waiting */
@@ -24,6 +25,17 @@ void client_job_done(struct client *c, struct client_job *job)
 	c->running--;
 	if (c->view->done != NULL)
 		c->view->done(c->view->arg, job);
+}
+
+void client_tidy(struct client *c, int dir)
+{
+	struct stat st;
+
+	if (fstat(dir, &st) != 0 || (st.st_ino == c->tidied && st.st_dev == c->tidied_on))
+		return;
+	c->tidied = st.st_ino;
+	c->tidied_on = st.st_dev;
+	store_file_tidy(dir);
 }
 
 static void on_signal(struct loop *l, int signo, mono_t now)

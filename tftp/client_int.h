@@ -6,6 +6,8 @@
 #include "endpoint.h"
 #include "store_file.h"
 
+#include <sys/types.h>
+
 #define HOST_ADDRESSES 8
 
 /* What to ask of a server. Old ones choke on a few options, very old ones on any. */
@@ -72,11 +74,16 @@ struct client {
 	size_t njobs, begun;
 	struct loop_timer tick;
 	mono_t started;
+	dev_t tidied_on;         /* the directory that was looked through last, an inode of 0: none */
+	ino_t tidied;
 	int interrupted;         /* the signal, or 0 */
 };
 
 /* client.c: the job has its verdict. */
 void client_job_done(struct client *c, struct client_job *job);
+
+/* client.c: a download goes into this directory: remove what a killed client left there, once. */
+void client_tidy(struct client *c, int dir);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:

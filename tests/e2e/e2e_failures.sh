@@ -131,4 +131,76 @@ for signal in INT TERM; do
 	check "SIG$signal keeps the old file" test "$(cat "$tmp/here/old")" = old
 done
 stop $silent
+# Killed by SIGKILL at any moment: nothing can be cleaned up then, so there must be nothing to clean up. The one exception
+# is the moment between the two system calls that put the whole file in its place.
+truncate -s 40M "$tmp/root/large"
+echo end >>"$tmp/root/large"
+# whole_or_old DIRECTORY: what is there is the old file, or the new one
+whole_or_old() {
+	for left in $(ls -A "$1"); do
+		[ "$left" = new ] && [ "$(cat "$1/new" | head -c 4)" = old ] && continue
+		cmp -s "$1/$left" "$tmp/root/large" || return 1
+	done
+}
+# killed_often: kill -9 after 0 to 96 ms, with and without an old file
+killed_often() {
+	for round in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		mkdir "$tmp/kill"
+		[ $((round % 2)) = 0 ] && echo old >"$tmp/kill/new"
+		before=$(ls -A "$tmp/kill")
+		"$tftp" get "$url/large" "$tmp/kill/new" 2>"$tmp/err" &
+		client=$!
+		sleep 0.0$((round * 6 / 10))$((round * 6 % 10))
+		kill -9 $client 2>/dev/null
+		wait $client 2>/dev/null
+		whole_or_old "$tmp/kill" || return 1
+		[ "$(ls -A "$tmp/kill")" = "$before" ] || cmp -s "$tmp/kill"/* "$tmp/root/large" || return 1
+		rm -r "$tmp/kill"
+	done
+}
+if perl -e 'use Fcntl; exit !sysopen(F, $ARGV[0], 020200000 | O_RDWR, 0600)' "$tmp/here"; then
+	killed_often
+	check "kill -9 at any moment leaves the old file or the new one, and nothing else" test $? = 0
+	rm -rf "$tmp/kill"
+else
+	skip "kill -9: this file system has no files without a name"
+fi
+
+# Where a file system cannot do without a name, and where it cannot give one later.
+preload=$build/tests/fault_preload.so
+# without CALL ERRNO: a get while that call fails
+without() {
+	echo "$1 $2 1 1000 1" >"$tmp/plan"
+	rm -f "$tmp/mark"
+	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan FAULT_MARK=$tmp/mark \
+	    LD_PRELOAD=$preload timeout 40 "$tftp" get "$url/file" old)
+	check "a get with $1 failing has status $?, and comes to the same" cmp -s "$tmp/here/old" "$tmp/root/file"
+	check "a get with $1 failing leaves nothing" test "$(ls -A "$tmp/here")" = old
+	check "$1 did fail" test -s "$tmp/mark"
+}
+if [ -e "$preload" ]; then
+	without linkat 1
+	echo "openat 95 1 1 1" >"$tmp/plan"
+	chmod 640 "$tmp/here/old"
+	ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload "$tftp" get "$url/large" \
+	    "$tmp/here/old"
+	same "without O_TMPFILE a file has a name meanwhile" "$tmp/root/large" "$tmp/here/old"
+	check "which is gone then" test -z "$(ls -A "$tmp/here")"
+else
+	skip "file systems that cannot do without a name: there is no $preload"
+fi
+
+# What a killed client has left behind is removed by the next one, and nothing else.
+echo half >"$tmp/here/.tftp-part-0123456789abcdef"
+echo mine >"$tmp/here/.tftp-part-notes"
+perl -e 'use Fcntl ":flock"; open(F, ">", $ARGV[0]) && flock(F, LOCK_EX) or die; print F "x"; sleep 300' \
+    "$tmp/here/.tftp-part-1123456789abcdef" &
+writer=$!
+pids="$pids $writer"
+eventually test -e "$tmp/here/.tftp-part-1123456789abcdef"
+sleep 0.2
+(cd "$tmp/here" && "$tftp" get "$url/file" "$url/empty" .)
+check "the next run removes what a killed one left, and nothing that is in use or somebody else's" \
+    test "$(ls -A "$tmp/here" | tr '\n' ' ')" = ".tftp-part-1123456789abcdef .tftp-part-notes empty file "
+stop $writer
 exit $failed

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SIZE 10000
@@ -804,6 +805,104 @@ START_TEST(stale_files_are_swept_and_running_uploads_stay)
 }
 END_TEST
 
+START_TEST(an_upload_without_a_name_leaves_nothing_when_it_is_killed)
+{
+	const struct store_upload how = HOW(.nameless = true);
+	int dir = unit_dir_open(), ready[2], fd = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	struct store_file f;
+	struct store s;
+	pid_t pid;
+	char c;
+
+	if (fd < 0)
+		return; /* this file system has names for all */
+	close(fd);
+	unit_dir_put(dir, "f", "old", 3, 0640);
+	MUST(pipe(ready) == 0);
+	pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0) {
+		if (store_file_upload(&f, &s, dir, "f", &how) == 0 && write_at(&s, 0, content, SIZE) == 0 &&
+		    write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	MUST(read(ready[0], &c, 1) == 1);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	MUST(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	ck_assert(unit_dir_holds(dir, "f", "old", 3));
+	close(ready[0]);
+	close(ready[1]);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(an_upload_without_a_name_becomes_a_file_like_any_other)
+{
+	const struct store_upload how = HOW(.nameless = true);
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+	struct stat st;
+
+	fill_content();
+	umask(027);
+	for (int old = 0; old < 2; old++) {
+		/* one that broke off, one that is complete */
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(write_at(&s, 0, "half", 4), 0);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), old);
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, SIZE), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), 0);
+		s.ops->close(s.arg);
+		ck_assert(unit_dir_holds(dir, "f", content, SIZE));
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+		ck_assert_int_eq(open_fds(), before);
+		MUST(fstatat(dir, "f", &st, 0) == 0);
+		ck_assert_uint_eq(st.st_mode & 07777, old ? 0604 : 0640);
+		MUST(fchmodat(dir, "f", 0604, 0) == 0);
+	}
+	unlinkat(dir, "f", 0);
+	MUST(mkdirat(dir, "f", 0755) == 0);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), -EISDIR);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_client_tidies_its_own_and_nothing_else)
+{
+	int dir = unit_dir_open(), before;
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0600);
+	unit_dir_put(dir, STORE_FILE_TEMP "short", "mine", 4, 0600);
+	unit_dir_put(dir, "f", "whole", 5, 0644);
+	MUST(mkdirat(dir, "sub", 0755) == 0);
+	int sub = openat(dir, "sub", O_RDONLY | O_DIRECTORY);
+	unit_dir_put(sub, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0644);
+	unit_dir_put(dir, STORE_FILE_TEMP "1123456789abcdef", "foreign", 7, 0644);
+	bool foreign = fchownat(dir, STORE_FILE_TEMP "1123456789abcdef", 12345, -1, 0) == 0;
+	/* one that is being written */
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "g", &HOW(.keep = 0)), 0);
+	before = open_fds();
+	ck_assert_uint_eq(store_file_tidy(dir), foreign ? 1 : 2);
+	ck_assert_int_eq(open_fds(), before);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), foreign ? 3 : 2);
+	ck_assert_int_eq(unit_dir_count(sub, "", NULL), 1);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	close(sub);
+	unit_dir_close(dir);
+}
+END_TEST
+
 /* Somebody with a thread, seen from the file's own. */
 struct later {
 	struct store_offload offload;
@@ -875,5 +974,7 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
     an_upload_in_place_is_written_only_when_it_is_whole, room_is_left_on_the_disk,
-    stale_files_are_swept_and_running_uploads_stay, the_end_of_an_upload_can_be_run_elsewhere,
+    stale_files_are_swept_and_running_uploads_stay, an_upload_without_a_name_leaves_nothing_when_it_is_killed,
+    an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
+    the_end_of_an_upload_can_be_run_elsewhere,
     an_upload_may_go_while_its_end_is_run_elsewhere)
