@@ -238,8 +238,8 @@ bool attempt_start(struct task *t)
 	err = open_session(t, &store, now);
 	if (err != 0) {
 		transfer_free(&t->session.transfer);
-		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot send to %s: %s", printable(t->host->name).text,
-		    strerror(-err));
+		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot ask %s for \"%s\": %s; check --bind and --port-range",
+		    printable(t->host->name).text, printable(t->job->remote).text, strerror(-err));
 		return false;
 	}
 	t->open = true;

@@ -126,7 +126,8 @@ static void begin_job(struct client *c, struct client_job *job)
 	c->running++;
 	t = task_new(c, job);
 	if (t == NULL) {
-		verdict_say(&job->out, CLIENT_WRITE, "cannot start: out of memory");
+		verdict_say(&job->out, CLIENT_WRITE, "cannot start with \"%s\" on %s: out of memory; try a smaller --parallel",
+		    printable(job->remote).text, printable(job->host).text);
 		client_job_done(c, job);
 		return;
 	}

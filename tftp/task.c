@@ -31,6 +31,13 @@ static void begin_address(struct task *t)
 	t->elsewhere.sa.sa_family = AF_UNSPEC;
 }
 
+static void no_host(struct task *t, const char *name, int err)
+{
+	verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
+	    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
+	    "is the name server up? Try again, or give the address" : "check the name, or give the address");
+}
+
 /* Take the next server from the list. False: the outcome says why it cannot be asked. */
 static bool begin_host(struct task *t)
 {
@@ -51,8 +58,7 @@ static bool begin_host(struct task *t)
 		verdict_say(&t->job->out, CLIENT_USAGE, "\"%s\" is no port: it takes 1 to 65535 or the name of a service",
 		    printable(t->job->port != NULL ? t->job->port : name).text);
 	else
-		verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\": %s", printable(name).text,
-		    gai_strerror(t->host != NULL ? t->host->n : EAI_MEMORY));
+		no_host(t, name, t->host != NULL ? t->host->n : EAI_MEMORY);
 	return false;
 }
 
