@@ -74,6 +74,7 @@ struct client {
 	size_t njobs, begun;
 	struct loop_timer tick;
 	mono_t started;
+	mono_t leave;            /* all have their verdict: when the last of them stop to dally; MONO_NEVER: not yet */
 	dev_t tidied_on;         /* the directory that was looked through last, an inode of 0: none */
 	ino_t tidied;
 	int interrupted;         /* the signal, or 0 */
