@@ -321,6 +321,24 @@ int store_file_source(struct store_file *f, struct store *store, int fd, uint64_
 	return -ENOMEM;
 }
 
+int store_file_again(struct store_file *old, struct store_file *f, struct store *store, size_t keep)
+{
+	int err;
+
+	if (old->ring == NULL || old->start > 0)
+		return -ESPIPE;
+	err = store_file_source(f, store, old->fd, old->size, old->text, keep < old->end ? (size_t)old->end : keep);
+	old->fd = -1;
+	if (err != 0)
+		return err;
+	f->pos = old->pos;
+	f->end = old->end;
+	f->eof = old->eof;
+	f->conv = old->conv;
+	ring_get(old, 0, f->ring, (size_t)old->end);
+	return 0;
+}
+
 void store_file_ahead(struct store_file *f, struct store_ahead *ahead)
 {
 	if (f->ring != NULL)

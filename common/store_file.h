@@ -110,6 +110,13 @@ struct store_file {
  */
 int store_file_source(struct store_file *f, struct store *store, int fd, uint64_t size, bool text, size_t keep);
 
+/*
+ * Another transfer of what a forward-only source has read so far, and goes on to read: possible as long as it still has the
+ * first byte, which is as long as no block was acknowledged. Takes the descriptor over from `old`, which is good for
+ * nothing but its close then. Returns 0, -ESPIPE (nothing has happened) or -ENOMEM (the descriptor is closed).
+ */
+int store_file_again(struct store_file *old, struct store_file *f, struct store *store, size_t keep);
+
 /* Let a source that was just made read ahead, if it is one that can. `ahead` must outlive it. */
 void store_file_ahead(struct store_file *f, struct store_ahead *ahead);
 

@@ -47,12 +47,15 @@ struct task {
 	struct endpoint endpoint;
 	struct session session;
 	struct store_file file;
+	struct store_file park;  /* what an attempt had read from a pipe, for the next one */
+	struct store park_store;
 	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
 	struct loop_timer limit; /* --max-time */
 	struct loop_timer hole;  /* looks whether any data comes through */
 	mono_t began;
 	mono_t answered;         /* when `hole` first saw that the request was answered, 0: not yet */
 	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
+	bool parked;             /* `park` is in use */
 	bool open;               /* there is a session */
 	bool over;               /* it has ended */
 	bool complete;           /* and the file with it */
@@ -97,10 +100,12 @@ void task_del(struct task *t);
 
 /*
  * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
- * and the outcome says why. attempt_remember: what worked is what the next file begins with.
+ * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave; false: a
+ * part of it is gone, there cannot be one. attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
+bool attempt_park(struct task *t);
 void attempt_close(struct task *t);
 void attempt_remember(struct task *t);
 void attempt_cancel(struct task *t, const char *why, mono_t now);

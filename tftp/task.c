@@ -181,7 +181,7 @@ static bool same_server(struct task *t)
 
 bool task_next(struct task *t)
 {
-	bool again;
+	bool again, begins_again;
 
 	loop_timer_clear(&t->client->loop, &t->hole);
 	attempt_remember(t);
@@ -191,10 +191,11 @@ bool task_next(struct task *t)
 	}
 	verdict_judge(t);
 	again = same_server(t);
+	begins_again = attempt_park(t);
 	attempt_close(t);
-	if (again && attempt_start(t))
+	if (again && begins_again && attempt_start(t))
 		return true;
-	while (next_host(t))
+	while (begins_again && next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
@@ -235,6 +236,8 @@ struct task *task_new(struct client *c, struct client_job *job)
 void task_del(struct task *t)
 {
 	attempt_close(t);
+	if (t->parked)
+		t->park_store.ops->close(&t->park);
 	loop_timer_clear(&t->client->loop, &t->limit);
 	free(t->hosts);
 	free(t);

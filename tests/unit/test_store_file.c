@@ -293,6 +293,45 @@ START_TEST(a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window)
 }
 END_TEST
 
+START_TEST(a_pipe_can_begin_again_while_nothing_was_forgotten)
+{
+	int before = open_fds(), fds[2];
+	struct store_file f, again, third;
+	struct store s;
+	uint8_t out[1000];
+
+	for (int text = 0; text < 2; text++) {
+		const char *sent = text ? "one\r\ntwo\r\nthree\r\n" : "one\ntwo\nthree\n";
+		size_t len = strlen(sent);
+
+		MUST(pipe(fds) == 0);
+		ck_assert_int_eq(store_file_source(&f, &s, fds[0], UINT64_MAX, text, 20), 0);
+		MUST(write(fds[1], "one\ntwo\n", 8) == 8);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 6, 3), 6);
+		ck_assert_int_eq(memcmp(out, sent, 6), 0);
+		struct store old = s;
+		ck_assert_int_eq(store_file_again(&f, &again, &s, 2), 0);
+		old.ops->close(old.arg);
+		MUST(write(fds[1], "three\n", 6) == 6);
+		close(fds[1]);
+		/* smaller blocks, and the window is smaller than what is there already */
+		ck_assert_int_eq(read_pieces(&s, 0, out, 6, 2), 6);
+		ck_assert_int_eq(memcmp(out, sent, 6), 0);
+		ck_assert_int_eq(read_pieces(&s, 5, out, 2, 2), 2);
+		ck_assert_int_eq(memcmp(out, sent + 5, 2), 0);
+		for (size_t at = 7; at < len; at++) {
+			ck_assert_int_eq(read_pieces(&s, at, out, 1, 1), 1);
+			ck_assert_int_eq(out[0], sent[at]);
+		}
+		ck_assert_int_eq(read_pieces(&s, len, out, 1, 1), 0);
+		/* by now its beginning is gone */
+		ck_assert_int_eq(store_file_again(&again, &third, &old, 100), -ESPIPE);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(open_fds(), before);
+	}
+}
+END_TEST
+
 START_TEST(a_pipe_of_text_is_converted)
 {
 	static uint8_t wire[2 * SIZE], all[2 * SIZE];
@@ -965,7 +1004,7 @@ END_TEST
 UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_its_end, bytes_added_later_are_not_sent,
     a_file_that_shrinks_is_told, a_source_that_fails_says_why, text_goes_back_inside_the_window,
     text_of_every_length_keeps_its_last_line_end, a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window,
-    a_pipe_of_text_is_converted, an_upload_appears_only_when_it_is_finished, an_unfinished_upload_leaves_nothing,
+    a_pipe_can_begin_again_while_nothing_was_forgotten, a_pipe_of_text_is_converted, an_upload_appears_only_when_it_is_finished, an_unfinished_upload_leaves_nothing,
     an_unfinished_upload_keeps_the_old_file, a_new_upload_replaces_the_old_file_and_keeps_its_mode,
     a_new_file_has_the_mode_less_umask, two_uploads_of_one_name_do_not_meet, the_limit_is_the_last_byte_taken,
     the_limit_counts_a_carriage_return_that_comes_last, text_is_converted_across_blocks,
