@@ -112,6 +112,7 @@ void attempt_cancel(struct task *t, const char *why, mono_t now);
 
 /* ask.c */
 struct host *host_find(struct client *c, const char *name, const char *port);  /* resolved; NULL: out of memory */
+bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
 void ask_sizes(struct task *t);                       /* block and window for the task's address */
 void ask_offer(struct task *t);                       /* fills t->request */

@@ -210,10 +210,33 @@ bool task_start(struct task *t)
 	if (o->max_time != 0)
 		loop_timer_set(&t->client->loop, &t->limit, t->began + (mono_t)o->max_time * MONO_SEC);
 	t->rest = t->hosts;
-	for (found = begin_host(t); found; found = next_host(t))
+	for (found = begin_host(t) || next_host(t); found; found = next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
+}
+
+/* The job's list of servers; those that have been silent in this run come last. NULL: out of memory. */
+static char *hosts_of(const struct client *c, const struct client_job *job)
+{
+	char *list = malloc(strlen(job->host) + 1), *end = list;
+
+	for (int silent = 0; list != NULL && silent < 2; silent++)
+		for (const char *name = job->host; name != NULL;) {
+			const char *comma = strchr(name, ',');
+			size_t len = comma != NULL ? (size_t)(comma - name) : strlen(name);
+
+			if (host_was_silent(c, name, len, job->port) == silent) {
+				if (end > list)
+					*end++ = ',';
+				memcpy(end, name, len);
+				end += len;
+			}
+			name = comma != NULL ? comma + 1 : NULL;
+		}
+	if (list != NULL)
+		*end = '\0';
+	return list;
 }
 
 struct task *task_new(struct client *c, struct client_job *job)
@@ -226,7 +249,7 @@ struct task *task_new(struct client *c, struct client_job *job)
 	t->job = job;
 	t->input.index = LOOP_UNSET;
 	attempt_init(t);
-	t->hosts = strdup(job->host);
+	t->hosts = hosts_of(c, job);
 	if (t->hosts != NULL)
 		return t;
 	free(t);
