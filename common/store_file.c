@@ -1,8 +1,8 @@
 /*
  * Stores over descriptors: regular files by preadv and pwritev, everything else forward only.
  *
- * An upload or download is written under a temporary name in its target's directory and renamed once it is whole and on
- * disk, so that the name never stands for half a file (rename(2) is atomic).
+ * An upload or download is written under a temporary name in its target's directory, or under none, and renamed once it
+ * is whole and on disk, so that the name never stands for half a file (rename(2) is atomic).
  */
 #include "store_file.h"
 
@@ -26,6 +26,9 @@
 #define PIECE 4096
 
 #define FREE_CHECK (1 << 20)        /* bytes written between two looks at the free space */
+#define TEMP_ROOM (sizeof(STORE_FILE_TEMP) + 16)
+#define FD_PATH_ROOM 32
+#define TIDY_MOST 10000             /* names looked at before a download */
 
 static size_t total(const struct iovec *iov, int n)
 {
@@ -319,6 +322,24 @@ int store_file_source(struct store_file *f, struct store *store, int fd, uint64_
 	return -ENOMEM;
 }
 
+int store_file_again(struct store_file *old, struct store_file *f, struct store *store, size_t keep)
+{
+	int err;
+
+	if (old->ring == NULL || old->start > 0)
+		return -ESPIPE;
+	err = store_file_source(f, store, old->fd, old->size, old->text, keep < old->end ? (size_t)old->end : keep);
+	old->fd = -1;
+	if (err != 0)
+		return err;
+	f->pos = old->pos;
+	f->end = old->end;
+	f->eof = old->eof;
+	f->conv = old->conv;
+	ring_get(old, 0, f->ring, (size_t)old->end);
+	return 0;
+}
+
 void store_file_ahead(struct store_file *f, struct store_ahead *ahead)
 {
 	if (f->ring != NULL)
@@ -455,6 +476,80 @@ static int stream_finish(void *arg)
 	if (!f->text || netascii_decode_end(&f->conv, &last) == 0)
 		return 0;
 	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
+}
+
+/* Temporary files. */
+
+/* A temporary name, fresh at random. */
+static int temp_name(char name[TEMP_ROOM])
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EAGAIN;
+	snprintf(name, TEMP_ROOM, STORE_FILE_TEMP "%016llx", (unsigned long long)random);
+	return 0;
+}
+
+/*
+ * A name of its own, and a lock on it that says that somebody is still writing. A sweeper may have come between the two:
+ * then the name is gone, and another is made.
+ */
+static int create_temp(int dir, mode_t mode, int *fd, char **temp)
+{
+	struct stat st;
+	int err = -EEXIST;
+
+	*temp = malloc(TEMP_ROOM);
+	if (*temp == NULL)
+		return -ENOMEM;
+	for (int tries = 0; tries < 8 && err == -EEXIST; tries++) {
+		err = temp_name(*temp);
+		if (err != 0)
+			break;
+		*fd = openat(dir, *temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+		if (*fd < 0) {
+			err = -errno;
+			continue;
+		}
+		flock(*fd, LOCK_EX | LOCK_NB);
+		err = fstat(*fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
+		if (err == 0)
+			return 0;
+		unlinkat(dir, *temp, 0);
+		close(*fd);
+		*fd = -1;
+	}
+	free(*temp);
+	*temp = NULL;
+	return err;
+}
+
+/* Where the kernel shows an open file that has no name. */
+static void fd_path(char path[FD_PATH_ROOM], int fd)
+{
+	snprintf(path, FD_PATH_ROOM, "/proc/self/fd/%d", fd);
+}
+
+/*
+ * No name at all until it is whole: however this program ends, nothing is left. Not every file system can do that, and
+ * without /proc the file could never be given a name.
+ */
+static int create_nameless(struct store_file *f)
+{
+	char path[FD_PATH_ROOM];
+
+	f->fd = openat(f->dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, f->how.mode);
+	if (f->fd < 0)
+		return -errno;
+	fd_path(path, f->fd);
+	if (access(path, F_OK) == 0) {
+		flock(f->fd, LOCK_EX | LOCK_NB); /* before it has a name that could be swept */
+		return 0;
+	}
+	close(f->fd);
+	f->fd = -1;
+	return -ENOENT;
 }
 
 /* The end of an upload. */
@@ -618,10 +713,76 @@ static int rename_free(const struct store_commit *c)
 	return 0;
 }
 
+/* Copy what has been written to another file, from its beginning. */
+static int copy_to(int from, int to)
+{
+	uint8_t piece[PIECE];
+	off_t off = 0;
+	ssize_t n;
+
+	while ((n = pread(from, piece, PIECE, off)) > 0) {
+		struct iovec iov = {.iov_base = piece, .iov_len = (size_t)n};
+		int err = write_rest(to, (uint64_t)off, &iov, 1, 0);
+
+		if (err != 0)
+			return err;
+		off += n;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
+static int make_ready(const struct store_commit *c)
+{
+	struct stat st;
+
+	if (fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
+		return -EIO;
+	return c->how.sync && fsync(c->fd) != 0 ? -errno : 0;
+}
+
+/* What has no name yet, and cannot be given one where it is (some file systems and security modules), is copied. */
+static int copy_to_temp(struct store_commit *c)
+{
+	int fd = -1, err = create_temp(c->dir, c->how.mode, &fd, &c->temp);
+
+	if (err != 0)
+		return err;
+	err = copy_to(c->fd, fd);
+	close(c->fd);
+	c->fd = fd;
+	return err == 0 ? make_ready(c) : err;
+}
+
+/* link(2) cannot replace: a temporary name first, which rename(2) then puts over the old file. */
+static int name_temp(struct store_commit *c)
+{
+	char path[FD_PATH_ROOM];
+	int err = -EEXIST;
+
+	c->temp = malloc(TEMP_ROOM);
+	if (c->temp == NULL)
+		return -ENOMEM;
+	fd_path(path, c->fd);
+	for (int tries = 0; tries < 8 && err == -EEXIST; tries++) {
+		err = temp_name(c->temp);
+		if (err == 0 && linkat(AT_FDCWD, path, c->dir, c->temp, AT_SYMLINK_FOLLOW) != 0)
+			err = -errno;
+	}
+	if (err == 0)
+		return 0;
+	free(c->temp);
+	c->temp = NULL;
+	return copy_to_temp(c);
+}
+
 static int give_name(struct store_commit *c)
 {
-	int err = 0;
+	int err = c->temp == NULL ? name_temp(c) : 0;
 
+	if (err < 0)
+		return err;
 	if (c->how.exists == STORE_EXISTS_REFUSE || c->how.exists == STORE_EXISTS_SAME) {
 		err = rename_free(c);
 	} else {
@@ -666,26 +827,18 @@ static int make_room(int fd, uint64_t len, const struct stat *st)
 static int write_over(struct store_commit *c)
 {
 	int fd = openat(c->dir, c->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), err = 0;
-	uint8_t piece[PIECE];
-	struct stat st, new;
-	off_t off = 0;
-	ssize_t n;
+	off_t len = lseek(c->fd, 0, SEEK_END);
+	struct stat st;
 
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		err = -EACCES;
-	else if (fstat(c->fd, &new) != 0)
-		err = -errno;
 	else
-		err = make_room(fd, (uint64_t)new.st_size, &st);
-	while (err == 0 && (n = pread(c->fd, piece, PIECE, off)) != 0) {
-		struct iovec iov = {.iov_base = piece, .iov_len = n > 0 ? (size_t)n : 0};
-
-		err = n < 0 ? -errno : write_rest(fd, (uint64_t)off, &iov, 1, 0);
-		off += n;
-	}
-	if (err == 0 && ftruncate(fd, off) != 0)
+		err = len < 0 ? -errno : make_room(fd, (uint64_t)len, &st);
+	if (err == 0)
+		err = copy_to(c->fd, fd);
+	if (err == 0 && ftruncate(fd, len) != 0)
 		err = -errno;
 	if (err == 0 && c->how.sync && fsync(fd) != 0)
 		err = -errno;
@@ -695,7 +848,6 @@ static int write_over(struct store_commit *c)
 
 static int commit(struct store_commit *c)
 {
-	struct stat st;
 	int err = 0;
 
 	if (c->how.exists == STORE_EXISTS_SAME)
@@ -704,13 +856,9 @@ static int commit(struct store_commit *c)
 		return err > 0 ? 0 : err;
 	if (c->how.in_place)
 		return write_over(c);
-	/* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
-	if (fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
-		return -EIO;
-	if (c->how.sync && fsync(c->fd) != 0)
-		return -errno;
-	err = give_name(c);
+	err = make_ready(c);
+	if (err == 0)
+		err = give_name(c);
 	return err == 0 && c->how.sync ? sync_dir(c->dir) : err;
 }
 
@@ -775,44 +923,14 @@ int store_file_stream(struct store_file *f, struct store *store, int fd, bool te
 	return 0;
 }
 
-/*
- * A name of its own, and a lock on it that says that somebody is still writing. A sweeper may have come between the two:
- * then the name is gone, and another is made.
- */
-static int create_temp(struct store_file *f)
+static int create_named(struct store_file *f)
 {
-	uint64_t random;
-	struct stat st;
-	int err = -EEXIST;
-
-	f->temp = malloc(sizeof(STORE_FILE_TEMP) + 16);
-	if (f->temp == NULL)
-		return -ENOMEM;
-	for (int tries = 0; tries < 8; tries++) {
-		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-			return -EAGAIN;
-		sprintf(f->temp, STORE_FILE_TEMP "%016llx", (unsigned long long)random);
-		f->fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->how.mode);
-		if (f->fd >= 0) {
-			flock(f->fd, LOCK_EX | LOCK_NB);
-			err = fstat(f->fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
-			if (err == 0)
-				return 0;
-			unlinkat(f->dir, f->temp, 0);
-			close(f->fd);
-			f->fd = -1;
-		} else {
-			err = -errno;
-		}
-		if (err != -EEXIST)
-			break;
-	}
-	free(f->temp);
-	f->temp = NULL;
-	return err;
+	if (f->how.nameless && create_nameless(f) == 0)
+		return 0;
+	return create_temp(f->dir, f->how.mode, &f->fd, &f->temp);
 }
 
-/* Without a name: there is no place for one. */
+/* In memory: there is no place for a file. */
 static int create_hidden(struct store_file *f)
 {
 	f->fd = memfd_create("tftp upload", MFD_CLOEXEC);
@@ -836,7 +954,7 @@ int store_file_upload(struct store_file *f, struct store *store, int dir, const 
 	if (f->dir < 0)
 		return -errno;
 	f->name = strdup(name);
-	err = f->name == NULL ? -ENOMEM : how->in_place ? create_hidden(f) : create_temp(f);
+	err = f->name == NULL ? -ENOMEM : how->in_place ? create_hidden(f) : create_named(f);
 	if (err != 0)
 		file_close(f);
 	return err;
@@ -852,7 +970,7 @@ int store_file_sink(struct store_file *f, struct store *store, int dir, const ch
 
 /* What was left behind. */
 
-static bool sweep_file(int dir, const char *name)
+static bool sweep_file(int dir, const char *name, bool own)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
@@ -860,7 +978,7 @@ static bool sweep_file(int dir, const char *name)
 
 	if (fd < 0)
 		return false;
-	stale = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	stale = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (!own || st.st_uid == geteuid()) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
 	    unlinkat(dir, name, 0) == 0;
 	close(fd);
 	return stale;
@@ -876,7 +994,7 @@ static unsigned sweep(int dir, int depth, const bool *stop)
 		close(dir);
 	while (d != NULL && !__atomic_load_n(stop, __ATOMIC_RELAXED) && (e = readdir(d)) != NULL) {
 		if (strncmp(e->d_name, STORE_FILE_TEMP, sizeof(STORE_FILE_TEMP) - 1) == 0) {
-			n += sweep_file(dirfd(d), e->d_name);
+			n += sweep_file(dirfd(d), e->d_name, false);
 		} else if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) && depth > 0 && strcmp(e->d_name, ".") != 0 &&
 		    strcmp(e->d_name, "..") != 0) {
 			int below = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -892,4 +1010,19 @@ static unsigned sweep(int dir, int depth, const bool *stop)
 unsigned store_file_sweep(int dir, const bool *stop)
 {
 	return sweep(dir, 64, stop);
+}
+
+unsigned store_file_tidy(int dir)
+{
+	DIR *d = list(dir);
+	const struct dirent *e;
+	unsigned n = 0;
+
+	for (int seen = 0; d != NULL && seen < TIDY_MOST && (e = readdir(d)) != NULL; seen++)
+		if (strncmp(e->d_name, STORE_FILE_TEMP, sizeof(STORE_FILE_TEMP) - 1) == 0 &&
+		    strlen(e->d_name) == TEMP_ROOM - 1)
+			n += sweep_file(dir, e->d_name, true);
+	if (d != NULL)
+		closedir(d);
+	return n;
 }

@@ -1,8 +1,8 @@
 /*
  * Stores over file descriptors.
  *
- * A source reads a descriptor that is already open; a sink writes to a temporary file beside its target and renames it
- * at the end, so that the target is either the old file or the whole new one. Descriptors that cannot seek, and
+ * A source reads a descriptor that is already open; a sink writes to a temporary file beside its target, or one without a
+ * name, and renames it at the end, so that the target is either the old file or the whole new one. Descriptors that cannot seek, and
  * netascii, go through a window of memory (forward only).
  */
 #ifndef STORE_FILE_H
@@ -40,6 +40,7 @@ struct store_upload {
 	bool text;                   /* netascii arrives */
 	bool sync;                   /* on disk before it is acknowledged */
 	bool keep_partial;           /* what arrived of a broken upload stays as NAME.partial */
+	bool nameless;               /* a temporary file without a name where there can be one: SIGKILL leaves nothing */
 	bool in_place;               /* nothing can be made beside it: collect in memory, write over it at the end */
 	uint64_t *memory;            /* in_place: bytes that may be collected yet by all who point here; NULL: no limit */
 	uint64_t limit;              /* most bytes */
@@ -113,6 +114,13 @@ struct store_file {
  */
 int store_file_source(struct store_file *f, struct store *store, int fd, uint64_t size, bool text, size_t keep);
 
+/*
+ * Another transfer of what a forward-only source has read so far, and goes on to read: possible as long as it still has the
+ * first byte, which is as long as no block was acknowledged. Takes the descriptor over from `old`, which is good for
+ * nothing but its close then. Returns 0, -ESPIPE (nothing has happened) or -ENOMEM (the descriptor is closed).
+ */
+int store_file_again(struct store_file *old, struct store_file *f, struct store *store, size_t keep);
+
 /* Let a source that was just made read ahead, if it is one that can. `ahead` must outlive it. */
 void store_file_ahead(struct store_file *f, struct store_ahead *ahead);
 
@@ -140,6 +148,12 @@ int store_file_upload(struct store_file *f, struct store *store, int dir, const 
  * being written is locked and stays. Takes over `dir`. Returns how many. May take long; another thread may set *stop.
  */
 unsigned store_file_sweep(int dir, const bool *stop);
+
+/*
+ * The same for a client: only in `dir` itself, which stays open, only what the caller owns, and not to the end of a
+ * directory of tens of thousands. Returns how many.
+ */
+unsigned store_file_tidy(int dir);
 
 /* Temporary files begin with this; names that do are never served and may be removed when stale. */
 #define STORE_FILE_TEMP ".tftp-part-"

@@ -59,6 +59,14 @@ struct host *host_find(struct client *c, const char *name, const char *port)
 	return h;
 }
 
+bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port)
+{
+	for (const struct host *h = c->hosts; h != NULL; h = h->next)
+		if (h->silent && strncmp(h->name, name, len) == 0 && h->name[len] == '\0' && same(h->port, port))
+			return true;
+	return false;
+}
+
 void host_forget(struct client *c)
 {
 	while (c->hosts != NULL) {

@@ -86,16 +86,19 @@ static void limit_fired(struct loop_timer *timer, mono_t now)
 	attempt_cancel(t, "the client's time is up", now);
 }
 
+/* Of what is sent: a pipe's is known once it has ended. */
+static uint64_t source_size(const struct task *t)
+{
+	return t->stream && t->file.eof ? t->file.end : t->size;
+}
+
 /* How long the first block may take, or 0 where a smaller one would not help. */
 static mono_t patience(const struct task *t)
 {
 	const struct option_terms *terms = transfer_terms(&t->session.transfer);
 	mono_t wait = t->job->write ? HOLE_PUT : HOLE_GET, agreed = (mono_t)terms->timeout_us * 2 * MONO_US + MONO_SEC;
 
-	/* What was read from a pipe is gone; what was not written to one can come again. */
-	if (ask_smaller(terms->blksize) == 0 || (t->stream && t->job->write))
-		return 0;
-	if (t->job->write && t->size <= ask_smaller(terms->blksize))
+	if (ask_smaller(terms->blksize) == 0 || (t->job->write && source_size(t) <= ask_smaller(terms->blksize)))
 		return 0;
 	return terms->timeout_us > 0 && wait < agreed ? agreed : wait;
 }
@@ -174,10 +177,22 @@ static void set_policy(struct task *t)
 static int open_local(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
+	int err;
 
 	t->size = UINT64_MAX;
-	if (!job->write)
-		return local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+	if (t->parked) {
+		t->parked = false;
+		t->stream = true;
+		err = store_file_again(&t->park, &t->file, store, (size_t)t->blksize * t->windowsize);
+		t->park_store.ops->close(&t->park);
+		return err;
+	}
+	if (!job->write) {
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+		if (err == 0 && !t->stream)
+			client_tidy(t->client, t->file.dir);
+		return err;
+	}
 	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
 	    &t->stream);
 }
@@ -233,14 +248,26 @@ bool attempt_start(struct task *t)
 	err = open_session(t, &store, now);
 	if (err != 0) {
 		transfer_free(&t->session.transfer);
-		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot send to %s: %s", printable(t->host->name).text,
-		    strerror(-err));
+		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot ask %s for \"%s\": %s; check --bind and --port-range",
+		    printable(t->host->name).text, printable(t->job->remote).text, strerror(-err));
 		return false;
 	}
 	t->open = true;
 	loop_timer_set(&c->loop, &t->hole, now + HOLE_LOOK);
 	session_pump(&t->session, now);
 	return true;
+}
+
+/*
+ * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
+ * next attempt begins with that.
+ */
+bool attempt_park(struct task *t)
+{
+	if (!t->open || !t->job->write || !t->stream)
+		return true;
+	t->parked = store_file_again(&t->file, &t->park, &t->park_store, 0) == 0;
+	return t->parked;
 }
 
 void attempt_close(struct task *t)

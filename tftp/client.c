@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define TICK (MONO_SEC / 5)
+#define DALLY_LEAST (20 * MONO_MS)
+#define DALLY_MOST MONO_SEC
 #define DALLYING_MAX 64  /* complete, still answering a repeated last block; no reason to keep the next file waiting */
 
 static struct client *client_of(struct loop *l)
@@ -24,6 +27,17 @@ void client_job_done(struct client *c, struct client_job *job)
 	c->running--;
 	if (c->view->done != NULL)
 		c->view->done(c->view->arg, job);
+}
+
+void client_tidy(struct client *c, int dir)
+{
+	struct stat st;
+
+	if (fstat(dir, &st) != 0 || (st.st_ino == c->tidied && st.st_dev == c->tidied_on))
+		return;
+	c->tidied = st.st_ino;
+	c->tidied_on = st.st_dev;
+	store_file_tidy(dir);
 }
 
 static void on_signal(struct loop *l, int signo, mono_t now)
@@ -114,7 +128,8 @@ static void begin_job(struct client *c, struct client_job *job)
 	c->running++;
 	t = task_new(c, job);
 	if (t == NULL) {
-		verdict_say(&job->out, CLIENT_WRITE, "cannot start: out of memory");
+		verdict_say(&job->out, CLIENT_WRITE, "cannot start with \"%s\" on %s: out of memory; try a smaller --parallel",
+		    printable(job->remote).text, printable(job->host).text);
 		client_job_done(c, job);
 		return;
 	}
@@ -157,6 +172,36 @@ static void reap(struct client *c)
 	}
 }
 
+/*
+ * Every file has its verdict: until when to answer a repeated last block all the same. RFC 1350 section 6 would have us
+ * stay in case the last ACK was lost, but somebody waits for this program to end. So it stays as long as a server that
+ * has learnt the round trip takes to repeat its block; one with a timer of a second or more finds the port closed.
+ */
+static mono_t leave_at(const struct client *c, mono_t now)
+{
+	mono_t rtt = 0;
+
+	for (const struct task *t = c->tasks; t != NULL; t = t->next)
+		if (transfer_rtt(&t->session.transfer) > rtt)
+			rtt = transfer_rtt(&t->session.transfer);
+	rtt = DALLY_LEAST + 2 * rtt;
+	return now + (rtt < DALLY_MOST ? rtt : DALLY_MOST);
+}
+
+/* Wait, and let all go that only dally once it is time. */
+static int wait_once(struct client *c)
+{
+	bool decided = c->running == 0 && (c->begun == c->njobs || c->interrupted != 0);
+	int err;
+
+	if (decided && c->leave == MONO_NEVER)
+		c->leave = leave_at(c, c->loop.clock());
+	err = loop_once(&c->loop, c->leave);
+	for (struct task *t = c->tasks; t != NULL && c->loop.clock() >= c->leave; t = t->next)
+		t->over = true;
+	return err;
+}
+
 static enum client_status worst(const struct client *c)
 {
 	if (c->interrupted != 0)
@@ -173,6 +218,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	c->njobs = n;
 	c->begun = 0;
 	c->interrupted = 0;
+	c->leave = MONO_NEVER;
 	c->started = c->loop.clock();
 	c->exchange->tap = c->view->packet != NULL ? on_packet : NULL;
 	c->exchange->without = c->options->without;
@@ -183,7 +229,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 		reap(c);
 		if (c->live == 0 && (c->begun == n || c->interrupted != 0))
 			break;
-		if (c->live > 0 && loop_once(&c->loop, MONO_NEVER) != 0)
+		if (c->live > 0 && wait_once(c) != 0)
 			break;
 	}
 	loop_timer_clear(&c->loop, &c->tick);

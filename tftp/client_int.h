@@ -6,6 +6,8 @@
 #include "endpoint.h"
 #include "store_file.h"
 
+#include <sys/types.h>
+
 #define HOST_ADDRESSES 8
 
 /* What to ask of a server. Old ones choke on a few options, very old ones on any. */
@@ -45,12 +47,15 @@ struct task {
 	struct endpoint endpoint;
 	struct session session;
 	struct store_file file;
+	struct store_file park;  /* what an attempt had read from a pipe, for the next one */
+	struct store park_store;
 	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
 	struct loop_timer limit; /* --max-time */
 	struct loop_timer hole;  /* looks whether any data comes through */
 	mono_t began;
 	mono_t answered;         /* when `hole` first saw that the request was answered, 0: not yet */
 	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
+	bool parked;             /* `park` is in use */
 	bool open;               /* there is a session */
 	bool over;               /* it has ended */
 	bool complete;           /* and the file with it */
@@ -72,11 +77,17 @@ struct client {
 	size_t njobs, begun;
 	struct loop_timer tick;
 	mono_t started;
+	mono_t leave;            /* all have their verdict: when the last of them stop to dally; MONO_NEVER: not yet */
+	dev_t tidied_on;         /* the directory that was looked through last, an inode of 0: none */
+	ino_t tidied;
 	int interrupted;         /* the signal, or 0 */
 };
 
 /* client.c: the job has its verdict. */
 void client_job_done(struct client *c, struct client_job *job);
+
+/* client.c: a download goes into this directory: remove what a killed client left there, once. */
+void client_tidy(struct client *c, int dir);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
@@ -89,16 +100,19 @@ void task_del(struct task *t);
 
 /*
  * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
- * and the outcome says why. attempt_remember: what worked is what the next file begins with.
+ * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave; false: a
+ * part of it is gone, there cannot be one. attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
+bool attempt_park(struct task *t);
 void attempt_close(struct task *t);
 void attempt_remember(struct task *t);
 void attempt_cancel(struct task *t, const char *why, mono_t now);
 
 /* ask.c */
 struct host *host_find(struct client *c, const char *name, const char *port);  /* resolved; NULL: out of memory */
+bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
 void ask_sizes(struct task *t);                       /* block and window for the task's address */
 void ask_offer(struct task *t);                       /* fills t->request */

@@ -66,10 +66,12 @@ void doctor_remedy(const char *fmt, ...)
 static struct probe_answer ask(const struct doctor *d, bool write, const char *name, const struct option_set *options)
 {
 	uint8_t buf[2048];
+	struct probe probe = d->probe;
 	struct probe_answer a;
 	size_t len = probe_request(buf, sizeof(buf), write, name, options);
 
-	if (probe_ask(&d->probe, buf, len, &a) != 0)
+	probe.offered = options;
+	if (probe_ask(&probe, buf, len, &a) != 0)
 		memset(&a, 0, sizeof(a));
 	return a;
 }
@@ -243,6 +245,10 @@ static bool check_options(struct doctor *d)
 		return false;
 	}
 	doctor_well("options: %s", a.names);
+	if (a.wrong != NULL) {
+		doctor_limited(d, "its answer to them is wrong, strict clients refuse it: %s", a.wrong);
+		doctor_remedy("use --no-options, or a newer server");
+	}
 	if (!(a.options & OPTION_BIT(OPTION_WINDOWSIZE))) {
 		doctor_limited(d, "it has no windows: one block for each round trip, at most %.2f MB/s here",
 		    (double)d->route / ((double)a.rtt / MONO_SEC) / 1e6);
@@ -353,6 +359,7 @@ int doctor_run(const struct args *args, const char *host, const char *file)
 			doctor_blocks(&d);
 			doctor_speed(&d);
 		}
+		doctor_loss(&d);
 		check_uploads(&d);
 	}
 	printf("%s\n", d.status == DOCTOR_WELL ? "all is well" : d.status == DOCTOR_LIMITED ? "it works, with limits" :

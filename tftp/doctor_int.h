@@ -15,6 +15,7 @@ struct doctor {
 	struct probe probe;
 	uint32_t route;            /* what the route carries without fragments */
 	uint32_t blksize;          /* what came through */
+	uint64_t blocks, missing;  /* of the file, in all samples: those that came, those that others overtook */
 	bool works;
 	enum doctor_status status;
 };
@@ -30,5 +31,6 @@ struct probe_answer doctor_read(const struct doctor *d, const struct option_set 
 /* doctor_speed.c */
 void doctor_blocks(struct doctor *d);
 void doctor_speed(struct doctor *d);
+void doctor_loss(struct doctor *d);
 
 #endif

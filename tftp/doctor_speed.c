@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #define SAMPLE_SECONDS 2  /* of the file, at most, for each window */
+#define LOSS_REQUESTS 200
+#define LOSS_SECONDS 3
 
 /* Blocks. */
 
@@ -68,7 +70,10 @@ void doctor_blocks(struct doctor *d)
 		}
 		d->blksize = sizes[i];
 	}
-	doctor_well("blocks up to %u bytes arrive", d->blksize);
+	if (d->blksize > d->route)
+		doctor_well("blocks up to %u bytes arrive, up to %u without fragments", d->blksize, d->route);
+	else
+		doctor_well("blocks up to %u bytes arrive", d->blksize);
 }
 
 /* Speed. */
@@ -79,7 +84,7 @@ struct sample {
 	uint64_t bytes;
 	uint32_t blksize;
 	uint64_t blocks;      /* that came */
-	uint64_t missing;     /* that others overtook, or that had to be asked for again */
+	uint64_t missing;     /* that others overtook */
 	uint16_t next;        /* the block that should come next */
 };
 
@@ -122,7 +127,6 @@ static bool measure(struct doctor *d, uint32_t window, struct sample *s)
 	client_del(c);
 	s->window = job.out.terms.windowsize;
 	s->bytes = job.out.bytes;
-	s->missing += job.out.resent;
 	s->blksize = job.out.terms.blksize;
 	s->rate = job.out.took > 0 ? (double)s->bytes / ((double)job.out.took / MONO_SEC) : 0;
 	return s->bytes > 0;
@@ -132,7 +136,6 @@ void doctor_speed(struct doctor *d)
 {
 	static const uint32_t windows[] = {1, 4, 16, 44};
 	struct sample best = {.window = 0}, s;
-	uint64_t blocks = 0, missing = 0;
 	char rate[16];
 
 	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
@@ -141,8 +144,8 @@ void doctor_speed(struct doctor *d)
 		/* A window has to be clearly better than a smaller one. */
 		if (s.rate > best.rate * 1.1)
 			best = s;
-		blocks += s.blocks;
-		missing += s.missing;
+		d->blocks += s.blocks;
+		d->missing += s.missing;
 		if (s.window < windows[i])
 			break;
 	}
@@ -152,12 +155,38 @@ void doctor_speed(struct doctor *d)
 	}
 	progress_bytes(rate, best.rate);
 	doctor_well("best window: %u (%s/s in blocks of %u)", best.window, rate, best.blksize);
-	/* A server that repeats fast leaves us few of our own timeouts: many a loss is behind each one that we count. */
-	if (missing * 500 > blocks) {
-		doctor_limited(d, "packets are lost: about %.1f %%", (double)missing * 100 / (double)(blocks + missing));
-		doctor_remedy("look for a bad cable, a duplex mismatch or an overloaded link");
-	} else {
-		doctor_well("no loss to speak of: %llu of %llu blocks", (unsigned long long)missing,
-		    (unsigned long long)blocks);
-	}
+}
+
+/* Loss. */
+
+static void packets_lost(struct doctor *d, const char *what, unsigned long long lost, unsigned long long of)
+{
+	doctor_limited(d, "packets are lost: %llu of %llu %s (%.1f %%)", lost, of, what, (double)lost * 100 / (double)of);
+	doctor_remedy("look for a bad cable, a duplex mismatch or an overloaded link");
+}
+
+/*
+ * Two signs, neither of which depends on whose timer repeats what: requests with one answer each, and blocks that came
+ * before those that were due. The first tells of both directions but of small packets only, the second of large ones in
+ * a crowd, but only where windows are.
+ */
+void doctor_loss(struct doctor *d)
+{
+	unsigned long long missing = d->missing, blocks = d->blocks;
+	struct probe_loss l;
+	unsigned lost;
+
+	if (probe_loss(&d->probe, d->name, LOSS_REQUESTS, LOSS_SECONDS * MONO_SEC, &l) != 0)
+		return;
+	/* Some servers say nothing about files that they lack. */
+	lost = l.answered > 0 && l.sent > l.answered ? l.sent - l.answered : 0;
+	if (l.rtt > 0)
+		doctor_well("round trip: %.2f ms (the median of %u)", (double)l.rtt / MONO_MS, l.answered);
+	if (lost >= 2 && lost * 200 > l.sent)
+		packets_lost(d, "requests had no answer", lost, l.sent);
+	else if (missing >= 3 && missing * 500 > blocks)
+		packets_lost(d, "blocks were missing at first", missing, blocks + missing);
+	else if (l.answered > 0 || blocks > 0)
+		doctor_well("no loss to speak of: %u of %u requests, %llu of %llu blocks", lost, l.answered > 0 ? l.sent : 0,
+		    missing, blocks + missing);
 }

@@ -46,6 +46,7 @@ static bool is_special(const char *path)
 
 static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text)
 {
+	const struct store_upload how = {.mode = 0666, .text = text, .limit = UINT64_MAX, .nameless = true};
 	char *base = strrchr(path, '/');
 	struct stat st;
 	int dir, err;
@@ -63,7 +64,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 	}
 	if (dir < 0)
 		return -errno;
-	err = *base == '\0' ? -EISDIR : store_file_sink(f, store, dir, base, 0666, text, UINT64_MAX, false);
+	err = *base == '\0' ? -EISDIR : store_file_upload(f, store, dir, base, &how);
 	close(dir);
 	return err;
 }

@@ -20,6 +20,7 @@ struct probe {
 	unsigned tries;
 	mono_t wait;                 /* for each */
 	bool data;                   /* after an OACK: acknowledge it and wait for DATA 1 */
+	const struct option_set *offered; /* what the request asks for, to judge the OACK by; NULL: it is not judged */
 };
 
 struct probe_answer {
@@ -32,10 +33,11 @@ struct probe_answer {
 	enum packet_op op;
 	uint16_t code;               /* ERROR */
 	char text[PACKET_TEXT_MAX];  /* ERROR: its words, safe for a terminal */
-	unsigned options;            /* OACK: OPTION_BIT of those in it */
+	unsigned options;            /* OACK: OPTION_BIT of those in it whose value is a number */
 	bool multicast;              /* OACK: that was in it */
 	uint64_t value[OPTION_COUNT];
 	char names[128];             /* OACK: "tsize=0 blksize=1468", safe */
+	const char *wrong;           /* OACK: why a strict client would refuse it, or NULL */
 	bool data;                   /* DATA 1 came, at once or after the OACK */
 	size_t len;                  /* its bytes */
 };
@@ -48,5 +50,19 @@ size_t probe_request(uint8_t *buf, size_t cap, bool write, const char *name, con
  * even a socket.
  */
 int probe_ask(const struct probe *p, const void *bytes, size_t len, struct probe_answer *a);
+
+#define PROBE_LOSS_MOST 250
+
+struct probe_loss {
+	unsigned sent, answered;
+	mono_t rtt;                  /* median, 0: nothing was answered */
+};
+
+/*
+ * What is lost on the way there and back: up to `n` requests (at most PROBE_LOSS_MOST) for files that nobody has, each sent
+ * once, one after the other, for `total` at most. A server answers each with one ERROR and never repeats it, so neither
+ * its timers nor ours have a part in the figure. What comes late counts as answered. Returns 0 or -errno.
+ */
+int probe_loss(const struct probe *p, const char *name, unsigned n, mono_t total, struct probe_loss *l);
 
 #endif

@@ -147,7 +147,7 @@ void report_total(struct report *r, const struct client_job *jobs, size_t n, boo
 	if (interrupted && n > 1)
 		fprintf(stderr, "tftp: interrupted, %zu of %zu files are complete\n", done_well, n);
 	else if (interrupted)
-		fprintf(stderr, "tftp: interrupted\n");
+		fprintf(stderr, "tftp: %s\n", n == 1 && jobs[0].out.message[0] != '\0' ? jobs[0].out.message : "interrupted");
 	else if (n > 1 && failed > 0)
 		fprintf(stderr, "tftp: %zu of %zu files failed\n", failed, n);
 	else if (n > 1 && r->args->verbose && !r->args->quiet)

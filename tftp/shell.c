@@ -1,6 +1,7 @@
 /* Lines in, commands run. ^C at the prompt begins a new line, during a transfer it ends that; end of file quits. */
 #include "shell.h"
 
+#include "addr.h"
 #include "command.h"
 #include "log.h"
 #include "words.h"
@@ -123,6 +124,20 @@ int shell_command(struct shell *s, int argc, char **argv)
 	return status;
 }
 
+/* tftp-hpa begins with the question where to connect to, so what is fed to it begins with a host, and perhaps a port. */
+static bool first_line_is_host(struct shell *s, int n, char **words)
+{
+	bool first = !s->begun && s->host == NULL;
+	struct addr addr;
+	int matches;
+
+	s->begun = true;
+	if (!first || n > 2 || command_find(words[0], &matches) != NULL || matches > 0 ||
+	    addr_resolve(words[0], n > 1 ? words[1] : NULL, 69, s->args->options.family, &addr, 1) <= 0)
+		return false;
+	return shell_connect(s, words[0], n > 1 ? words[1] : NULL);
+}
+
 static int run_line(struct shell *s, char *line)
 {
 	char *words[WORDS_MAX + 1];
@@ -131,6 +146,8 @@ static int run_line(struct shell *s, char *line)
 
 	if (n < 0)
 		return shell_complain("%s", why);
+	if (n > 0 && first_line_is_host(s, n, words))
+		return 0;
 	return n == 0 ? 0 : shell_command(s, n, words);
 }
 

@@ -16,6 +16,7 @@ struct shell {
 	char *host, *port;       /* connected to, NULL: to nothing */
 	bool interactive;        /* missing words can be asked for */
 	bool terminal;           /* and there is a person to see prompts */
+	bool begun;              /* a line has been read that is not empty */
 	bool quit;
 	char buf[4096];          /* standard input, read but not used */
 	size_t len;

@@ -31,6 +31,13 @@ static void begin_address(struct task *t)
 	t->elsewhere.sa.sa_family = AF_UNSPEC;
 }
 
+static void no_host(struct task *t, const char *name, int err)
+{
+	verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
+	    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
+	    "is the name server up? Try again, or give the address" : "check the name, or give the address");
+}
+
 /* Take the next server from the list. False: the outcome says why it cannot be asked. */
 static bool begin_host(struct task *t)
 {
@@ -51,8 +58,7 @@ static bool begin_host(struct task *t)
 		verdict_say(&t->job->out, CLIENT_USAGE, "\"%s\" is no port: it takes 1 to 65535 or the name of a service",
 		    printable(t->job->port != NULL ? t->job->port : name).text);
 	else
-		verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\": %s", printable(name).text,
-		    gai_strerror(t->host != NULL ? t->host->n : EAI_MEMORY));
+		no_host(t, name, t->host != NULL ? t->host->n : EAI_MEMORY);
 	return false;
 }
 
@@ -175,7 +181,7 @@ static bool same_server(struct task *t)
 
 bool task_next(struct task *t)
 {
-	bool again;
+	bool again, begins_again;
 
 	loop_timer_clear(&t->client->loop, &t->hole);
 	attempt_remember(t);
@@ -185,10 +191,11 @@ bool task_next(struct task *t)
 	}
 	verdict_judge(t);
 	again = same_server(t);
+	begins_again = attempt_park(t);
 	attempt_close(t);
-	if (again && attempt_start(t))
+	if (again && begins_again && attempt_start(t))
 		return true;
-	while (next_host(t))
+	while (begins_again && next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
@@ -203,10 +210,33 @@ bool task_start(struct task *t)
 	if (o->max_time != 0)
 		loop_timer_set(&t->client->loop, &t->limit, t->began + (mono_t)o->max_time * MONO_SEC);
 	t->rest = t->hosts;
-	for (found = begin_host(t); found; found = next_host(t))
+	for (found = begin_host(t) || next_host(t); found; found = next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
+}
+
+/* The job's list of servers; those that have been silent in this run come last. NULL: out of memory. */
+static char *hosts_of(const struct client *c, const struct client_job *job)
+{
+	char *list = malloc(strlen(job->host) + 1), *end = list;
+
+	for (int silent = 0; list != NULL && silent < 2; silent++)
+		for (const char *name = job->host; name != NULL;) {
+			const char *comma = strchr(name, ',');
+			size_t len = comma != NULL ? (size_t)(comma - name) : strlen(name);
+
+			if (host_was_silent(c, name, len, job->port) == silent) {
+				if (end > list)
+					*end++ = ',';
+				memcpy(end, name, len);
+				end += len;
+			}
+			name = comma != NULL ? comma + 1 : NULL;
+		}
+	if (list != NULL)
+		*end = '\0';
+	return list;
 }
 
 struct task *task_new(struct client *c, struct client_job *job)
@@ -219,7 +249,7 @@ struct task *task_new(struct client *c, struct client_job *job)
 	t->job = job;
 	t->input.index = LOOP_UNSET;
 	attempt_init(t);
-	t->hosts = strdup(job->host);
+	t->hosts = hosts_of(c, job);
 	if (t->hosts != NULL)
 		return t;
 	free(t);
@@ -229,6 +259,8 @@ struct task *task_new(struct client *c, struct client_job *job)
 void task_del(struct task *t)
 {
 	attempt_close(t);
+	if (t->parked)
+		t->park_store.ops->close(&t->park);
 	loop_timer_clear(&t->client->loop, &t->limit);
 	free(t->hosts);
 	free(t);

@@ -2,6 +2,7 @@
 #include "client_int.h"
 #include "log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,14 +30,14 @@ static const struct {
 	enum client_status status;
 	const char *hint;
 } of_code[] = {
-	[ERROR_UNDEFINED] = {CLIENT_PEER, ""},
+	[ERROR_UNDEFINED] = {CLIENT_PEER, "; its log may say more"},
 	[ERROR_NOT_FOUND] = {CLIENT_NOT_FOUND, "; check the name, upper and lower case and slashes count"},
 	[ERROR_ACCESS] = {CLIENT_ACCESS, "; the server's configuration or the file's permissions forbid it"},
 	[ERROR_DISK_FULL] = {CLIENT_DISK_FULL, "; make room on the server"},
-	[ERROR_ILLEGAL] = {CLIENT_ILLEGAL, ""},
+	[ERROR_ILLEGAL] = {CLIENT_ILLEGAL, "; try --no-options, its log may say more"},
 	[ERROR_UNKNOWN_TID] = {CLIENT_UNKNOWN_TID, "; try again"},
 	[ERROR_EXISTS] = {CLIENT_EXISTS, "; use another name, or remove it on the server"},
-	[ERROR_NO_USER] = {CLIENT_NO_USER, ""},
+	[ERROR_NO_USER] = {CLIENT_NO_USER, "; ask whoever runs the server"},
 	[ERROR_OPTION] = {CLIENT_ILLEGAL, "; try --no-options"},
 };
 
@@ -73,18 +74,43 @@ static void timed_out(struct task *t, const struct transfer_result *r)
 		    "let its replies through? (tftp doctor %s)", host.text, file.text, host.text);
 }
 
+/* What a person can do about it. */
+static const char *local_hint(const struct client_job *job, int err)
+{
+	switch (err) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return "; make room here";
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return job->write ? "; its permissions forbid it" : "; choose another place, or change the permissions";
+	case ENOENT:
+		return job->write ? "; check the name" : "; make the directory first";
+	case EISDIR:
+		return job->write ? "; name a file" : "; name a file in it";
+	case EPIPE:
+		return "; whoever reads it has gone";
+	case EMFILE:
+	case ENFILE:
+		return "; try a smaller --parallel";
+	default:
+		return job->write ? "; try another file" : "; try another place";
+	}
+}
+
 void verdict_local(struct task *t, int err)
 {
 	const struct client_job *job = t->job;
-	const char *what = job->write ? "read" : "write";
 	const char *stream = job->write ? "standard input" : "standard output";
+	struct printable local = printable(job->local);
+	bool standard = strcmp(job->local, "-") == 0;
 
-	if (strcmp(job->local, "-") == 0)
-		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s: %s", what, stream,
-		    strerror(-err));
-	else
-		verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s \"%s\": %s", what,
-		    printable(job->local).text, strerror(-err));
+	verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s%s%s for \"%s\" %s %s: %s%s",
+	    job->write ? "read" : "write", standard ? "" : "\"", standard ? stream : local.text, standard ? "" : "\"",
+	    printable(job->remote).text, job->write ? "on" : "from", printable(t->host->name).text, strerror(-err),
+	    local_hint(job, -err));
 }
 
 static void failed(struct task *t, const struct transfer_result *r)
@@ -93,20 +119,31 @@ static void failed(struct task *t, const struct transfer_result *r)
 	struct printable host = printable(t->host->name), file = printable(t->job->remote);
 
 	if (t->out_of_time)
-		verdict_say(out, CLIENT_SILENT, "%s: \"%s\" was not complete after %u seconds (--max-time), %llu bytes were",
+		verdict_say(out, CLIENT_SILENT, "%s: \"%s\" was not complete after %u seconds (--max-time), %llu bytes were; "
+		    "allow it more",
 		    host.text, file.text, t->client->options->max_time, (unsigned long long)r->bytes);
 	else if (t->black_hole)
 		verdict_say(out, CLIENT_SILENT,
 		    "%s answered for \"%s\", but no block of %u bytes comes through; is the MTU wrong on "
-		    "the way?", host.text, file.text, transfer_terms(&t->session.transfer)->blksize);
+		    "the way? Try --blksize 512", host.text, file.text, transfer_terms(&t->session.transfer)->blksize);
 	else if (r->store_error == STORE_SHRUNK)
-		verdict_say(out, CLIENT_READ, "\"%s\" became shorter while it was being sent; nothing complete is on %s",
+		verdict_say(out, CLIENT_READ, "\"%s\" became shorter while it was being sent; nothing complete is on %s; try again",
 		    printable(t->job->local).text, host.text);
 	else if (r->store_error != 0)
 		verdict_local(t, r->store_error);
 	else
 		verdict_say(out, CLIENT_ILLEGAL, "gave up on \"%s\" from %s: %s; try --no-options", file.text, host.text,
 		    r->text);
+}
+
+static void interrupted(struct task *t, const struct transfer_result *r)
+{
+	const struct client_job *job = t->job;
+
+	verdict_say(&t->job->out, CLIENT_INTERRUPTED, "interrupted after %llu bytes of \"%s\" %s %s, %s; run it again",
+	    (unsigned long long)r->bytes, printable(job->remote).text, job->write ? "to" : "from",
+	    printable(t->host->name).text, job->write ? "which it was told" :
+	    t->stream ? "what came was passed on" : "nothing of it is kept");
 }
 
 /* The transfer is complete; what does not fit is worth a word. */
@@ -161,5 +198,5 @@ void verdict_judge(struct task *t)
 		break;
 	}
 	if (t->client->interrupted != 0 && r->outcome != TRANSFER_DONE)
-		verdict_say(out, CLIENT_INTERRUPTED, "interrupted");
+		interrupted(t, r);
 }

@@ -11,6 +11,14 @@ chmod 666 "$tmp/root/file"
 start_tftpd server "$tmp/root"
 url=tftp://127.0.0.1:$port
 
+# says_all URL: the line in $tmp/err names the host and the file, and what to try, which comes behind a semicolon or is
+# a question
+says_all() {
+	host=${1#tftp://} file=${1#tftp://*/}
+	host=${host%%[:/]*}
+	grep -qF -- "$host" "$tmp/err" && grep -qF -- "\"$file\"" "$tmp/err" && grep -q '; \|?' "$tmp/err"
+}
+
 # fails STATUS NAME ARGUMENTS...: run in $tmp/here, which holds a file "old"
 fails() {
 	wanted=$1 name=$2
@@ -22,6 +30,8 @@ fails() {
 		not_ok "$name: exit status $status and not $wanted ($(cat "$tmp/err"))"
 	elif [ "$wanted" -ne 64 ] && [ "$(wc -l <"$tmp/err")" -ne 1 ]; then
 		not_ok "$name: not one line on standard error: $(cat "$tmp/err")"
+	elif [ "$wanted" -ne 64 ] && ! says_all "$(printf '%s\n' "$@" | grep '^tftp://')"; then
+		not_ok "$name: host, file or what to try is missing: $(cat "$tmp/err")"
 	elif [ ! -s "$tmp/err" ]; then
 		not_ok "$name: no word on standard error"
 	elif [ -s "$tmp/out" ]; then
@@ -62,20 +72,23 @@ free_port
 fails 7 "nobody listens there" get "tftp://127.0.0.1:$port/file" old
 fails 7 "nobody listens there, upload" put old "tftp://127.0.0.1:$port/file"
 
-# Only root is let through everywhere.
-if [ "$(id -u)" -ne 0 ]; then
-	mkdir "$tmp/here/closed"
-	chmod 555 "$tmp/here/closed"
-	(cd "$tmp/here" && "$tftp" get "$url/file" closed/new 2>"$tmp/err")
+# Root is let through everywhere, so somebody else has to try.
+mkdir "$tmp/theirs" "$tmp/theirs/closed"
+cp "$tftp" "$tmp/theirs/tftp"
+echo x >"$tmp/theirs/secret"
+chmod 0 "$tmp/theirs/secret"
+chmod 555 "$tmp/theirs/closed"
+anybody=
+[ "$(id -u)" -ne 0 ] || anybody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/new 2>"$tmp/err")
 	check "a directory that must not be written to" test $? = 23
-	rmdir "$tmp/here/closed"
-	echo x >"$tmp/here/secret"
-	chmod 0 "$tmp/here/secret"
-	(cd "$tmp/here" && "$tftp" put secret "$url/new" 2>"$tmp/err")
+	check "it is said what to do about it" says_all "$url/file"
+	(cd "$tmp/theirs" && $anybody ./tftp put secret "$url/new" 2>"$tmp/err")
 	check "a file that must not be read" test $? = 26
-	rm -f "$tmp/here/secret"
+	check "it is said what to do about that" says_all "$url/new"
 else
-	skip "a directory and a file without permission: root may do anything"
+	skip "a directory and a file without permission: nobody else can be had here"
 fi
 
 # A disk that is full: 64 KB for a file of 100,000 bytes.
@@ -85,6 +98,7 @@ if mount -t tmpfs -o size=64k tmpfs "$tmp/small" 2>/dev/null; then
 	(cd "$tmp/small" && timeout 40 "$tftp" get "$url/file" old 2>"$tmp/err")
 	status=$?
 	check "a full disk is a local write error (exit status $status)" test $status = 23
+	check "a full disk says what to do" says_all "$url/file"
 	check "a full disk is one line" test "$(wc -l <"$tmp/err")" -eq 1
 	check "a full disk leaves nothing" test "$(ls -A "$tmp/small")" = old
 	check "a full disk keeps the old file" test "$(cat "$tmp/small/old")" = old
@@ -94,10 +108,12 @@ else
 fi
 "$tftp" get "$url/file" - 2>"$tmp/err" >/dev/full
 check "a full standard output is a local write error" test $? = 23
+check "a full standard output says what to do" says_all "$url/file"
 
 # A pipe whose reader goes away must not end it by a signal without a word.
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
 check "a reader that goes away is a local write error" test "$(cat "$tmp/status")" = 23
+check "a reader that goes away is said" says_all "$url/file"
 
 # Interrupted: a server that never answers keeps it waiting.
 free_port
@@ -127,8 +143,81 @@ for signal in INT TERM; do
 	INT) check "^C is exit status 130 (it was $status)" test $status = 130 ;;
 	TERM) check "SIGTERM ends it with a failure (it was $status)" test $status -gt 0 ;;
 	esac
+	check "SIG$signal is one line that says all" says_all "tftp://127.0.0.1:$port/x"
 	check "SIG$signal leaves nothing" test "$(ls -A "$tmp/here")" = old
 	check "SIG$signal keeps the old file" test "$(cat "$tmp/here/old")" = old
 done
 stop $silent
+# Killed by SIGKILL at any moment: nothing can be cleaned up then, so there must be nothing to clean up. The one exception
+# is the moment between the two system calls that put the whole file in its place.
+truncate -s 40M "$tmp/root/large"
+echo end >>"$tmp/root/large"
+# whole_or_old DIRECTORY: what is there is the old file, or the new one
+whole_or_old() {
+	for left in $(ls -A "$1"); do
+		[ "$left" = new ] && [ "$(cat "$1/new" | head -c 4)" = old ] && continue
+		cmp -s "$1/$left" "$tmp/root/large" || return 1
+	done
+}
+# killed_often: kill -9 after 0 to 96 ms, with and without an old file
+killed_often() {
+	for round in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		mkdir "$tmp/kill"
+		[ $((round % 2)) = 0 ] && echo old >"$tmp/kill/new"
+		before=$(ls -A "$tmp/kill")
+		"$tftp" get "$url/large" "$tmp/kill/new" 2>"$tmp/err" &
+		client=$!
+		sleep 0.0$((round * 6 / 10))$((round * 6 % 10))
+		kill -9 $client 2>/dev/null
+		wait $client 2>/dev/null
+		whole_or_old "$tmp/kill" || return 1
+		[ "$(ls -A "$tmp/kill")" = "$before" ] || cmp -s "$tmp/kill"/* "$tmp/root/large" || return 1
+		rm -r "$tmp/kill"
+	done
+}
+if perl -e 'use Fcntl; exit !sysopen(F, $ARGV[0], 020200000 | O_RDWR, 0600)' "$tmp/here"; then
+	killed_often
+	check "kill -9 at any moment leaves the old file or the new one, and nothing else" test $? = 0
+	rm -rf "$tmp/kill"
+else
+	skip "kill -9: this file system has no files without a name"
+fi
+
+# Where a file system cannot do without a name, and where it cannot give one later.
+preload=$build/tests/fault_preload.so
+# without CALL ERRNO: a get while that call fails
+without() {
+	echo "$1 $2 1 1000 1" >"$tmp/plan"
+	rm -f "$tmp/mark"
+	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan FAULT_MARK=$tmp/mark \
+	    LD_PRELOAD=$preload timeout 40 "$tftp" get "$url/file" old)
+	check "a get with $1 failing has status $?, and comes to the same" cmp -s "$tmp/here/old" "$tmp/root/file"
+	check "a get with $1 failing leaves nothing" test "$(ls -A "$tmp/here")" = old
+	check "$1 did fail" test -s "$tmp/mark"
+}
+if [ -e "$preload" ]; then
+	without linkat 1
+	echo "openat 95 1 1 1" >"$tmp/plan"
+	chmod 640 "$tmp/here/old"
+	ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload "$tftp" get "$url/large" \
+	    "$tmp/here/old"
+	same "without O_TMPFILE a file has a name meanwhile" "$tmp/root/large" "$tmp/here/old"
+	check "which is gone then" test -z "$(ls -A "$tmp/here")"
+else
+	skip "file systems that cannot do without a name: there is no $preload"
+fi
+
+# What a killed client has left behind is removed by the next one, and nothing else.
+echo half >"$tmp/here/.tftp-part-0123456789abcdef"
+echo mine >"$tmp/here/.tftp-part-notes"
+perl -e 'use Fcntl ":flock"; open(F, ">", $ARGV[0]) && flock(F, LOCK_EX) or die; print F "x"; sleep 300' \
+    "$tmp/here/.tftp-part-1123456789abcdef" &
+writer=$!
+pids="$pids $writer"
+eventually test -e "$tmp/here/.tftp-part-1123456789abcdef"
+sleep 0.2
+(cd "$tmp/here" && "$tftp" get "$url/file" "$url/empty" .)
+check "the next run removes what a killed one left, and nothing that is in use or somebody else's" \
+    test "$(ls -A "$tmp/here" | tr '\n' ' ')" = ".tftp-part-1123456789abcdef .tftp-part-notes empty file "
+stop $writer
 exit $failed

@@ -79,6 +79,15 @@ hpa_lines() {
 		printf '%s\n' "$lines" | tr / '\n' | sed 's/\<h\>/127.0.0.1/g' >"$tmp/stdin"
 		alike "tftp-hpa, session: $lines" "$hpa" 127.0.0.1
 	done
+	# Without a host in its command line it asks for one first; other commands may connect to another.
+	for lines in "h|binary|get f513|quit" "h 69|bin|get f513 local|put up1 r1" "h|binary|get f0 f1 f513|q" \
+	    "h|binary|put up1 up2 up3 dir|get dir-of/x" "h|mode octet|connect h 69|get f513 d/local" \
+	    "h|binary|get h:f0 h:f1 f513|put up1 up2 h:dir" "h|binary|literal|get with:colon|literal|get h:f1" \
+	    "h|ascii|get t-lf|put text r1|binary|put text r2" "h|binary|get f0|get f1|get f513|put up1|put up2 r2" \
+	    "h|verbose|trace|binary|get f1|trace|get f0"; do
+		printf '%s\n' "$lines" | tr '|' '\n' | sed 's/\<h\>/127.0.0.1/g' >"$tmp/stdin"
+		alike "tftp-hpa, no host: $lines" "$hpa"
+	done
 	: >"$tmp/stdin"
 }
 
@@ -139,6 +148,12 @@ hpa_faults() {
 	check "a session that makes no sense has a status" test $? = 64
 	check "each of its lines is answered by one" test "$(wc -l <"$tmp/err")" -eq 7
 	check "a prompt is for a terminal" test -z "$(cat "$tmp/out")"
+	printf 'nobody.invalid\nstatus\n' >"$tmp/stdin"
+	in_dir "$tftp"
+	check "a first line that is neither a command nor a host is no command" grep -q '^tftp: ?Invalid command' "$tmp/err"
+	printf 'status\n127.0.0.1\n' >"$tmp/stdin"
+	in_dir "$tftp"
+	check "nor is a host in any other line" grep -q '^tftp: ?Invalid command' "$tmp/err"
 	printf 'connect 127.0.0.1 69\nverbose\nrexmt 3\nblocksize 1000\nwindowsize 4\nstatus\nget f513\n' >"$tmp/stdin"
 	in_dir "$tftp"
 	check "status shows the settings" grep -q "Rexmt-interval: 3 seconds" "$tmp/out"

@@ -348,6 +348,40 @@ START_TEST(server_that_is_not_there_is_followed_at_once)
 }
 END_TEST
 
+START_TEST(server_whose_name_nobody_knows_is_followed)
+{
+	listen_twice();
+	snprintf(url, sizeof(url), "tftp://nobody.invalid,127.0.0.1:%u/name", wire_port(&second));
+	client_start(&c, "get", url, "local", NULL);
+	take_at(&second, OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	ck_assert_uint_eq(client_lines(&c), 0);
+}
+END_TEST
+
+/* Or each of a hundred files would wait for it anew. */
+START_TEST(server_that_was_silent_is_asked_last_from_then_on)
+{
+	listen_twice();
+	client_start(&c, "get", "--no-options", "--retries", "0", url, url, url, ".", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	for (int i = 0; i < 2; i++) {
+		take_at(&second, OP_RRQ);
+		wire_write_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	ck_assert_msg(!wire_recv(&listener, 0), "it is asked again while another one answers");
+	/* now the other one lacks it */
+	take_at(&second, OP_RRQ);
+	wire_error(&tid, 1, "not here");
+	wire_close(&tid);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+}
+END_TEST
+
 START_TEST(server_that_breaks_off_is_followed_and_the_file_is_whole)
 {
 	listen_twice();
@@ -564,7 +598,8 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     pipe_survives_the_refusal_of_options, wrong_size_is_remarked_and_the_file_kept,
     source_that_shrinks_ends_the_upload, source_that_grows_is_sent_as_announced_and_remarked,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
-    server_that_is_not_there_is_followed_at_once, server_that_breaks_off_is_followed_and_the_file_is_whole,
+    server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
+    server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     trace_shows_every_packet_in_words, json_is_one_object_for_each_file, verbose_sums_up_and_quiet_says_nothing,

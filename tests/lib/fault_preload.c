@@ -90,6 +90,7 @@ INTERPOSE(ssize_t, pwrite, (int fd, const void *buf, size_t n, off_t off), (fd, 
 INTERPOSE(ssize_t, pwritev, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
 INTERPOSE(int, fsync, (int fd), (fd))
 INTERPOSE(int, renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
+INTERPOSE(int, linkat, (int from, const char *old, int to, const char *new, int flags), (from, old, to, new, flags))
 INTERPOSE(ssize_t, sendto, (int fd, const void *buf, size_t n, int flags, const struct sockaddr *to, socklen_t len),
     (fd, buf, n, flags, to, len))
 INTERPOSE(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
@@ -114,7 +115,7 @@ int openat(int dir, const char *path, int flags, ...)
 	mode_t mode = 0;
 
 	va_start(ap, flags);
-	if (flags & O_CREAT)
+	if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)
 		mode = va_arg(ap, mode_t);
 	va_end(ap);
 	return fails("openat") ? -1 : REAL(openat)(dir, path, flags, mode);

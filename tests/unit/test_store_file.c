@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SIZE 10000
@@ -289,6 +290,45 @@ START_TEST(a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window)
 	ck_assert_int_eq(read_pieces(&s, 512 * 2, out, 2048, 512), 2500 - 1024);
 	ck_assert_mem_eq(out, content + 1024, 2500 - 1024);
 	s.ops->close(s.arg);
+}
+END_TEST
+
+START_TEST(a_pipe_can_begin_again_while_nothing_was_forgotten)
+{
+	int before = open_fds(), fds[2];
+	struct store_file f, again, third;
+	struct store s;
+	uint8_t out[1000];
+
+	for (int text = 0; text < 2; text++) {
+		const char *sent = text ? "one\r\ntwo\r\nthree\r\n" : "one\ntwo\nthree\n";
+		size_t len = strlen(sent);
+
+		MUST(pipe(fds) == 0);
+		ck_assert_int_eq(store_file_source(&f, &s, fds[0], UINT64_MAX, text, 20), 0);
+		MUST(write(fds[1], "one\ntwo\n", 8) == 8);
+		ck_assert_int_eq(read_pieces(&s, 0, out, 6, 3), 6);
+		ck_assert_int_eq(memcmp(out, sent, 6), 0);
+		struct store old = s;
+		ck_assert_int_eq(store_file_again(&f, &again, &s, 2), 0);
+		old.ops->close(old.arg);
+		MUST(write(fds[1], "three\n", 6) == 6);
+		close(fds[1]);
+		/* smaller blocks, and the window is smaller than what is there already */
+		ck_assert_int_eq(read_pieces(&s, 0, out, 6, 2), 6);
+		ck_assert_int_eq(memcmp(out, sent, 6), 0);
+		ck_assert_int_eq(read_pieces(&s, 5, out, 2, 2), 2);
+		ck_assert_int_eq(memcmp(out, sent + 5, 2), 0);
+		for (size_t at = 7; at < len; at++) {
+			ck_assert_int_eq(read_pieces(&s, at, out, 1, 1), 1);
+			ck_assert_int_eq(out[0], sent[at]);
+		}
+		ck_assert_int_eq(read_pieces(&s, len, out, 1, 1), 0);
+		/* by now its beginning is gone */
+		ck_assert_int_eq(store_file_again(&again, &third, &old, 100), -ESPIPE);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(open_fds(), before);
+	}
 }
 END_TEST
 
@@ -834,6 +874,104 @@ START_TEST(stale_files_are_swept_and_running_uploads_stay)
 }
 END_TEST
 
+START_TEST(an_upload_without_a_name_leaves_nothing_when_it_is_killed)
+{
+	const struct store_upload how = HOW(.nameless = true);
+	int dir = unit_dir_open(), ready[2], fd = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	struct store_file f;
+	struct store s;
+	pid_t pid;
+	char c;
+
+	if (fd < 0)
+		return; /* this file system has names for all */
+	close(fd);
+	unit_dir_put(dir, "f", "old", 3, 0640);
+	MUST(pipe(ready) == 0);
+	pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0) {
+		if (store_file_upload(&f, &s, dir, "f", &how) == 0 && write_at(&s, 0, content, SIZE) == 0 &&
+		    write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	MUST(read(ready[0], &c, 1) == 1);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	MUST(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	ck_assert(unit_dir_holds(dir, "f", "old", 3));
+	close(ready[0]);
+	close(ready[1]);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(an_upload_without_a_name_becomes_a_file_like_any_other)
+{
+	const struct store_upload how = HOW(.nameless = true);
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_file f;
+	struct store s;
+	struct stat st;
+
+	fill_content();
+	umask(027);
+	for (int old = 0; old < 2; old++) {
+		/* one that broke off, one that is complete */
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(write_at(&s, 0, "half", 4), 0);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), old);
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(write_at(&s, 0, content, SIZE), 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), 0);
+		s.ops->close(s.arg);
+		ck_assert(unit_dir_holds(dir, "f", content, SIZE));
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+		ck_assert_int_eq(open_fds(), before);
+		MUST(fstatat(dir, "f", &st, 0) == 0);
+		ck_assert_uint_eq(st.st_mode & 07777, old ? 0604 : 0640);
+		MUST(fchmodat(dir, "f", 0604, 0) == 0);
+	}
+	unlinkat(dir, "f", 0);
+	MUST(mkdirat(dir, "f", 0755) == 0);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), -EISDIR);
+	s.ops->close(s.arg);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(a_client_tidies_its_own_and_nothing_else)
+{
+	int dir = unit_dir_open(), before;
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0600);
+	unit_dir_put(dir, STORE_FILE_TEMP "short", "mine", 4, 0600);
+	unit_dir_put(dir, "f", "whole", 5, 0644);
+	MUST(mkdirat(dir, "sub", 0755) == 0);
+	int sub = openat(dir, "sub", O_RDONLY | O_DIRECTORY);
+	unit_dir_put(sub, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0644);
+	unit_dir_put(dir, STORE_FILE_TEMP "1123456789abcdef", "foreign", 7, 0644);
+	bool foreign = fchownat(dir, STORE_FILE_TEMP "1123456789abcdef", 12345, -1, 0) == 0;
+	/* one that is being written */
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "g", &HOW(.keep = 0)), 0);
+	before = open_fds();
+	ck_assert_uint_eq(store_file_tidy(dir), foreign ? 1 : 2);
+	ck_assert_int_eq(open_fds(), before);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), foreign ? 3 : 2);
+	ck_assert_int_eq(unit_dir_count(sub, "", NULL), 1);
+	ck_assert_int_eq(s.ops->finish(s.arg), 0);
+	s.ops->close(s.arg);
+	close(sub);
+	unit_dir_close(dir);
+}
+END_TEST
+
 /* Somebody with a thread, seen from the file's own. */
 struct later {
 	struct store_offload offload;
@@ -896,7 +1034,7 @@ END_TEST
 UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_its_end, bytes_added_later_are_not_sent,
     a_file_that_shrinks_is_told, a_source_that_fails_says_why, text_goes_back_inside_the_window,
     text_of_every_length_keeps_its_last_line_end, a_pipe_is_read_as_it_fills_and_goes_back_inside_the_window,
-    a_pipe_of_text_is_converted, an_upload_appears_only_when_it_is_finished, an_unfinished_upload_leaves_nothing,
+    a_pipe_can_begin_again_while_nothing_was_forgotten, a_pipe_of_text_is_converted, an_upload_appears_only_when_it_is_finished, an_unfinished_upload_leaves_nothing,
     an_unfinished_upload_keeps_the_old_file, a_new_upload_replaces_the_old_file_and_keeps_its_mode,
     a_new_file_has_the_mode_less_umask, two_uploads_of_one_name_do_not_meet, the_limit_is_the_last_byte_taken,
     the_limit_counts_a_carriage_return_that_comes_last, text_is_converted_across_blocks,
@@ -905,6 +1043,8 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
     an_upload_in_place_is_written_only_when_it_is_whole, uploads_in_memory_share_what_there_is,
-    room_is_left_on_the_disk,
-    stale_files_are_swept_and_running_uploads_stay, the_end_of_an_upload_can_be_run_elsewhere,
+    room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
+    an_upload_without_a_name_leaves_nothing_when_it_is_killed,
+    an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
+    the_end_of_an_upload_can_be_run_elsewhere,
     an_upload_may_go_while_its_end_is_run_elsewhere)
