@@ -821,6 +821,42 @@ START_TEST(blocks_that_arrive_while_the_socket_is_full_are_kept)
 }
 END_TEST
 
+static size_t nothing_allowed(struct session *s, mono_t now)
+{
+	(void)s;
+	(void)now;
+	return 0;
+}
+
+static const struct session_ops held_ops = {.verdict = verdict, .over = over, .allow = nothing_allowed};
+
+/*
+ * The same where a rate holds the session back (--rate-per-client): uploads with a window arrived with wrong bytes, and
+ * were acknowledged, whenever the ACK that fell due was the one to be held.
+ */
+START_TEST(blocks_that_arrive_with_the_ack_that_is_held_are_kept)
+{
+	start(true, 0);
+	raw_open(&raw, "127.0.0.1");
+	RAW_SEND(&raw, &server.at, "\0\2f\0octet\0blksize\0" "8\0windowsize\0" "2\0");
+	raw_expect(&raw, PACKET_OACK, 0);
+	struct session *s = &server.last->session;
+	s->ops = &held_ops;
+	RAW_SEND(&raw, &server.at, "\0\3\0\1first...");
+	RAW_SEND(&raw, &server.at, "\0\3\0\2second..");
+	turns(2);
+	ck_assert(s->held);
+	RAW_SEND(&raw, &server.at, "\0\3\0\3third");
+	turns(2);
+	s->ops = &ops;
+	session_release(s, clock_now);
+	raw_expect(&raw, PACKET_ACK, 3);
+	ck_assert_uint_eq(server.last->mem.len, 21);
+	ck_assert_mem_eq(server.last->mem.bytes, "first...second..third", 21);
+	stop();
+}
+END_TEST
+
 START_TEST(a_session_that_ends_while_it_waits_is_forgotten)
 {
 	start(true, 0);
@@ -936,5 +972,5 @@ UNIT_MAIN("endpoint", files_pass_both_ways_on_ports_of_their_own, files_pass_bot
     nobody_there_ends_a_client_at_once, a_vanished_peer_ends_its_own_session_only,
     a_vanished_peer_in_the_same_batch_costs_nobody_a_packet, the_answer_comes_from_where_it_was_asked,
     a_refusal_is_heard_however_long_its_reason, blocks_that_arrive_while_the_socket_is_full_are_kept,
-    a_session_that_ends_while_it_waits_is_forgotten, a_thousand_peers_are_found,
+    blocks_that_arrive_with_the_ack_that_is_held_are_kept, a_session_that_ends_while_it_waits_is_forgotten, a_thousand_peers_are_found,
     one_peer_may_talk_to_two_of_our_addresses)
