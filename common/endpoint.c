@@ -172,6 +172,9 @@ static bool answers(struct session *s, const struct udp_datagram *d, const struc
 		return false;
 	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
 		return false;
+	/* Late packets of an earlier transfer, on the port that is ours now, come from a TID that is not our peer's. */
+	if (s->any_port && !transfer_is_answer(&s->transfer, p))
+		return false;
 	s->any_port = false;
 	if (s->from_table)
 		table_del(t, s);

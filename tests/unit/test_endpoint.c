@@ -549,6 +549,42 @@ START_TEST(the_first_answer_fixes_the_port)
 }
 END_TEST
 
+/*
+ * What a transfer that ended before on the same local port (--port-range of one) left under way is no answer: it took
+ * the transfer with it, whose request then went on to a port where nobody knew of it.
+ */
+START_TEST(what_cannot_be_an_answer_fixes_no_port)
+{
+	struct party *c;
+
+	start(false, 0);
+	raw_open(&raw, "127.0.0.1");
+	raw_open(&other, "127.0.0.1");
+	c = client(false, 0, 512, 0, &raw.at);
+	raw_expect(&raw, PACKET_RRQ, 0);
+	struct addr client_tid = raw.from;
+	RAW_SEND(&other, &client_tid, "\0\3\0\7late");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&other, &client_tid, "\0\4\0\0");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&raw, &client_tid, "\0\3\0\1good");
+	raw_expect(&raw, PACKET_ACK, 1);
+	until_over(c);
+	assert_done(c, 4);
+	c = client(true, 4, 0, 0, &raw.at);
+	raw_expect(&raw, PACKET_WRQ, 0);
+	client_tid = raw.from;
+	RAW_SEND(&other, &client_tid, "\0\4\0\7");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&raw, &client_tid, "\0\4\0\0");
+	raw_expect(&raw, PACKET_DATA, 1);
+	RAW_SEND(&raw, &client_tid, "\0\4\0\1");
+	until_over(c);
+	assert_done(c, 4);
+	stop();
+}
+END_TEST
+
 static void repeat_request(bool single_port)
 {
 	static const struct {
@@ -966,6 +1002,7 @@ UNIT_MAIN("endpoint", files_pass_both_ways_on_ports_of_their_own, files_pass_bot
     files_pass_without_every_fast_path, many_clients_at_once_on_ports_of_their_own,
     many_clients_at_once_on_a_single_port, a_stranger_gets_error_5_and_disturbs_nothing,
     a_client_takes_its_first_answer_only_from_the_host_it_asked, the_first_answer_fixes_the_port,
+    what_cannot_be_an_answer_fixes_no_port,
     a_repeated_request_is_answered_by_the_transfer_that_runs,
     a_repeated_request_is_answered_by_the_transfer_that_runs_on_a_single_port,
     a_listener_hears_of_packets_that_belong_to_nobody, a_peers_error_ends_its_session_only, silence_is_timed_by_the_loop,
