@@ -3,6 +3,7 @@
 # make check      install what the tests need, then lint, unit, simulator and end-to-end tests
 # make install    below PREFIX (/usr/local), with units for systemd; DESTDIR= for a package; make uninstall takes it away
 # make deb        a Debian package, in build/
+# make check-without  the end-to-end tests with each fast path and fence of the programs forced off
 # make check-long as check, then more of it, and a whole system with systemd, from install to uninstall
 # make bench      beside other servers and clients; ARGS= selects (see tests/bench)
 #
@@ -47,7 +48,7 @@ TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
 .PHONY: all run check unit sim e2e lint setup bench clean install uninstall deb
-.PHONY: fuzz fuzz-built check-long coverage covered analyse interop soak
+.PHONY: fuzz fuzz-built check-long check-without coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,14 +141,43 @@ FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
 $(BUILD)/tests/fuzz_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
+# Whole programs, with network and clock in the fuzzer's hands.
+$(BUILD)/tests/fuzz_server: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTPD))
+$(BUILD)/tests/fuzz_client: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTP))
+LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg sendto sendmsg sendmmsg
+$(BUILD)/tests/fuzz_server $(BUILD)/tests/fuzz_client: TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(LINE_WRAPPED))
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) $(TEST_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(BUILD)/libcommon.a
 
 # setup first, so that a fresh machine has what the build of the tests needs.
 check: setup
 	@$(MAKE) --no-print-directory all $(TESTBINS) $(FUZZ) $(FAULTLIB)
 	@tests/run.sh $(BUILD) tests/lint.sh $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
+
+# The end-to-end tests with fast paths and fences forced off, some of them together: a dash is between the words. The
+# client knows those of the network only.
+WITHOUT := gso gro gso-sendmmsg openat2 seccomp-landlock
+FORCED_tftpd = $(subst -, ,$(1))
+FORCED_tftp = $(filter gso gro sendmmsg,$(FORCED_tftpd))
+quoted = $(subst $() ,$(comma),$(patsubst %,"--without"$(comma)"%",$(1)))
+define FORCED
+$(OBJ)/tests/without/$(1)/%.o: tests/e2e/without.c $(BUILD)/flags Makefile
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) -DFORCED='$$(call quoted,$$(call FORCED_$$*,$(1)))' -c -o $$@ $$<
+$(BUILD)/without/$(1)/tftpd: $(OBJ)/tests/without/$(1)/tftpd.o $(TFTPD) $(BUILD)/libcommon.a
+$(BUILD)/without/$(1)/tftp: $(OBJ)/tests/without/$(1)/tftp.o $(TFTP) $(BUILD)/libcommon.a
+$(BUILD)/without/$(1)/tftpd $(BUILD)/without/$(1)/tftp:
+	@mkdir -p $$(@D) && ln -sfn ../../tests $$(@D)/tests
+	$$(CC) $$(ALL_LDFLAGS) -Wl,--wrap=main -o $$@ $$^
+without-$(1): all setup $(WIRE) $(FAULTLIB) $(BUILD)/without/$(1)/tftpd $(BUILD)/without/$(1)/tftp
+	@tests/run.sh $(BUILD)/without/$(1) $(WIRE) $$(filter-out $$(NOT_WITHOUT),$(E2E))
+endef
+$(foreach w,$(WITHOUT),$(eval $(call FORCED,$(w))))
+# What looks at the fences themselves, at single system calls, at what is installed; and doctor's own questions.
+NOT_WITHOUT := $(patsubst %,tests/e2e/e2e_%.sh,sandbox faults install service doctor)
+
+check-without: $(addprefix without-,$(WITHOUT))
 
 LONG := $(wildcard tests/e2e/long_*.sh)
 

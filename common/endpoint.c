@@ -183,6 +183,9 @@ static bool answers(struct session *s, const struct udp_datagram *d, const struc
 		return false;
 	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
 		return false;
+	/* Late packets of an earlier transfer, on the port that is ours now, come from a TID that is not our peer's. */
+	if (s->any_port && !transfer_is_answer(&s->transfer, p))
+		return false;
 	s->any_port = false;
 	if (s->from_table)
 		table_del(t, s);
@@ -559,11 +562,11 @@ void session_pump(struct session *s, mono_t now)
 	struct run run;
 	size_t n;
 
-	/* What this batch brought must be written before the next one takes its buffers, room to send or not. */
-	if ((s->waits || s->held) && x->gather.owner == t)
-		transfer_pull(t, x->scratch, PACKET_MAX, &run, now);
 	while ((n = allowed(s, now)) > 0 && transfer_pull(t, x->scratch, n, &run, now) && send_run(s, &run, now))
 		;
+	/* What this batch brought must be written before the next one takes its buffers, room and leave to send or not. */
+	if (x->gather.owner == t)
+		transfer_pull(t, x->scratch, PACKET_MAX, &run, now);
 	x->gso_refused |= s->endpoint->udp.no_gso;
 	if (!s->told && transfer_verdict(t) != NULL) {
 		s->told = true;

@@ -319,16 +319,33 @@ static void oack_arrived(struct transfer *t, const struct packet *p, mono_t now)
 	}
 }
 
+bool transfer_is_answer(const struct transfer *t, const struct packet *p)
+{
+	switch (p->op) {
+	case PACKET_OACK:
+	case PACKET_ERROR:
+		return true;
+	case PACKET_DATA:
+		return receives(t) && p->block == 1;
+	case PACKET_ACK:
+		return !receives(t) && p->block == 0;
+	default:
+		return false;
+	}
+}
+
 /* The client's request is out. The first answer fixes what the transfer runs by; RFC 2347 section 3. */
 static void request_packet(struct transfer *t, const struct packet *p, mono_t now)
 {
+	if (!transfer_is_answer(t, p))
+		return;
 	if (p->op == PACKET_OACK) {
 		oack_arrived(t, p, now);
-	} else if (p->op == PACKET_DATA && receives(t) && p->block == 1) {
+	} else if (p->op == PACKET_DATA) {
 		transfer_timed(t, now);
 		recv_start(t);
 		recv_packet(t, p, now);
-	} else if (p->op == PACKET_ACK && !receives(t) && p->block == 0) {
+	} else {
 		transfer_timed(t, now);
 		transfer_moved(t, now);
 		send_start(t, now);

@@ -234,6 +234,9 @@ mono_t transfer_rtt(const struct transfer *t);
 /* Bytes of the file so far: acknowledged (sender) or received in order (receiver). */
 uint64_t transfer_so_far(const struct transfer *t);
 
+/* Client: whether this packet can be the first answer to its request, from a port that is then the peer's. */
+bool transfer_is_answer(const struct transfer *t, const struct packet *p);
+
 /* Client: the request has been answered by something other than an ERROR; the terms are those agreed on from then on. */
 bool transfer_answered(const struct transfer *t);
 const struct option_terms *transfer_terms(const struct transfer *t);

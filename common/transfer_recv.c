@@ -82,6 +82,29 @@ static bool any_held(const struct transfer *t)
 	return any != 0;
 }
 
+static bool any_held_past(const struct transfer *t, uint64_t block)
+{
+	for (uint64_t b = block + 1; b < t->base + TRANSFER_HELD; b++)
+		if (is_held(t, b))
+			return true;
+	return false;
+}
+
+/*
+ * A block that is shorter than the others is the last. Where some came from behind it the file is not as long as what
+ * was written already, and nobody can say which of the two is right.
+ */
+static bool ends_the_file(struct transfer *t, const struct packet *p, uint64_t block, mono_t now)
+{
+	if (any_held_past(t, block)) {
+		transfer_fail(t, ERROR_ILLEGAL, "there are blocks behind the last one", now);
+		return false;
+	}
+	t->final = block;
+	t->final_len = p->len;
+	return true;
+}
+
 static void want_ack(struct transfer *t, enum transfer_how how)
 {
 	t->acked = t->base - 1;
@@ -107,10 +130,8 @@ static void keep_block(struct transfer *t, const struct packet *p, uint64_t bloc
 		return;
 	}
 	set_held(t, block, true);
-	if (p->len < t->terms.blksize) {
-		t->final = block;
-		t->final_len = p->len;
-	}
+	if (p->len < t->terms.blksize)
+		ends_the_file(t, p, block, now);
 }
 
 /* A block from behind a hole: tell the sender once where it begins. */
@@ -170,10 +191,8 @@ static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 	gather_block(t, p, now);
 	if (t->state != TRANSFER_RECV)
 		return;
-	if (p->len < t->terms.blksize) {
-		t->final = t->base;
-		t->final_len = p->len;
-	}
+	if (p->len < t->terms.blksize && !ends_the_file(t, p, t->base, now))
+		return;
 	t->base++;
 	while (is_held(t, t->base) && (t->final == 0 || t->base <= t->final)) {
 		set_held(t, t->base++, false);

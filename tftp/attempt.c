@@ -65,7 +65,8 @@ static void on_stranger(struct endpoint *e, const struct udp_datagram *d, const 
 {
 	struct task *t = e->owner;
 
-	if (p != NULL && t->session.any_port && (p->op == PACKET_OACK || p->op == PACKET_DATA || p->op == PACKET_ACK))
+	if (p != NULL && t->session.any_port && !addr_same_host(&t->session.peer, &d->from) &&
+	    (p->op == PACKET_OACK || p->op == PACKET_DATA || p->op == PACKET_ACK))
 		t->elsewhere = d->from;
 	endpoint_reject(e, d, p, fault, op, now);
 }

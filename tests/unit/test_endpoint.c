@@ -549,6 +549,42 @@ START_TEST(the_first_answer_fixes_the_port)
 }
 END_TEST
 
+/*
+ * What a transfer that ended before on the same local port (--port-range of one) left under way is no answer: it took
+ * the transfer with it, whose request then went on to a port where nobody knew of it.
+ */
+START_TEST(what_cannot_be_an_answer_fixes_no_port)
+{
+	struct party *c;
+
+	start(false, 0);
+	raw_open(&raw, "127.0.0.1");
+	raw_open(&other, "127.0.0.1");
+	c = client(false, 0, 512, 0, &raw.at);
+	raw_expect(&raw, PACKET_RRQ, 0);
+	struct addr client_tid = raw.from;
+	RAW_SEND(&other, &client_tid, "\0\3\0\7late");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&other, &client_tid, "\0\4\0\0");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&raw, &client_tid, "\0\3\0\1good");
+	raw_expect(&raw, PACKET_ACK, 1);
+	until_over(c);
+	assert_done(c, 4);
+	c = client(true, 4, 0, 0, &raw.at);
+	raw_expect(&raw, PACKET_WRQ, 0);
+	client_tid = raw.from;
+	RAW_SEND(&other, &client_tid, "\0\4\0\7");
+	raw_expect(&other, PACKET_ERROR, ERROR_UNKNOWN_TID);
+	RAW_SEND(&raw, &client_tid, "\0\4\0\0");
+	raw_expect(&raw, PACKET_DATA, 1);
+	RAW_SEND(&raw, &client_tid, "\0\4\0\1");
+	until_over(c);
+	assert_done(c, 4);
+	stop();
+}
+END_TEST
+
 static void repeat_request(bool single_port)
 {
 	static const struct {
@@ -821,6 +857,42 @@ START_TEST(blocks_that_arrive_while_the_socket_is_full_are_kept)
 }
 END_TEST
 
+static size_t nothing_allowed(struct session *s, mono_t now)
+{
+	(void)s;
+	(void)now;
+	return 0;
+}
+
+static const struct session_ops held_ops = {.verdict = verdict, .over = over, .allow = nothing_allowed};
+
+/*
+ * The same where a rate holds the session back (--rate-per-client): uploads with a window arrived with wrong bytes, and
+ * were acknowledged, whenever the ACK that fell due was the one to be held.
+ */
+START_TEST(blocks_that_arrive_with_the_ack_that_is_held_are_kept)
+{
+	start(true, 0);
+	raw_open(&raw, "127.0.0.1");
+	RAW_SEND(&raw, &server.at, "\0\2f\0octet\0blksize\0" "8\0windowsize\0" "2\0");
+	raw_expect(&raw, PACKET_OACK, 0);
+	struct session *s = &server.last->session;
+	s->ops = &held_ops;
+	RAW_SEND(&raw, &server.at, "\0\3\0\1first...");
+	RAW_SEND(&raw, &server.at, "\0\3\0\2second..");
+	turns(2);
+	ck_assert(s->held);
+	RAW_SEND(&raw, &server.at, "\0\3\0\3third");
+	turns(2);
+	s->ops = &ops;
+	session_release(s, clock_now);
+	raw_expect(&raw, PACKET_ACK, 3);
+	ck_assert_uint_eq(server.last->mem.len, 21);
+	ck_assert_mem_eq(server.last->mem.bytes, "first...second..third", 21);
+	stop();
+}
+END_TEST
+
 START_TEST(a_session_that_ends_while_it_waits_is_forgotten)
 {
 	start(true, 0);
@@ -930,11 +1002,12 @@ UNIT_MAIN("endpoint", files_pass_both_ways_on_ports_of_their_own, files_pass_bot
     files_pass_without_every_fast_path, many_clients_at_once_on_ports_of_their_own,
     many_clients_at_once_on_a_single_port, a_stranger_gets_error_5_and_disturbs_nothing,
     a_client_takes_its_first_answer_only_from_the_host_it_asked, the_first_answer_fixes_the_port,
+    what_cannot_be_an_answer_fixes_no_port,
     a_repeated_request_is_answered_by_the_transfer_that_runs,
     a_repeated_request_is_answered_by_the_transfer_that_runs_on_a_single_port,
     a_listener_hears_of_packets_that_belong_to_nobody, a_peers_error_ends_its_session_only, silence_is_timed_by_the_loop,
     nobody_there_ends_a_client_at_once, a_vanished_peer_ends_its_own_session_only,
     a_vanished_peer_in_the_same_batch_costs_nobody_a_packet, the_answer_comes_from_where_it_was_asked,
     a_refusal_is_heard_however_long_its_reason, blocks_that_arrive_while_the_socket_is_full_are_kept,
-    a_session_that_ends_while_it_waits_is_forgotten, a_thousand_peers_are_found,
+    blocks_that_arrive_with_the_ack_that_is_held_are_kept, a_session_that_ends_while_it_waits_is_forgotten, a_thousand_peers_are_found,
     one_peer_may_talk_to_two_of_our_addresses)

@@ -1845,6 +1845,29 @@ START_TEST(data_longer_than_the_block_size_ends_it)
 }
 END_TEST
 
+/* A download that ended so was reported as complete, with bytes of the later blocks behind its end. */
+START_TEST(blocks_behind_the_last_one_end_it)
+{
+	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
+	struct rig *s = receiving(8 * 100, "blksize=8 windowsize=8");
+
+	hear_blocks(r, 3, 5);
+	says(r, "ACK 0");
+	hear_block(r, 1);
+	says(r, "");
+	hear_raw_data(r, 2, (const uint8_t *)"short", 5);
+	says(r, "ERROR 4");
+	ended(r, TRANSFER_FAILED);
+	done(r);
+	hear_block(s, 4);
+	says(s, "ACK 0");
+	hear_raw_data(s, 3, (const uint8_t *)"short", 5);
+	says(s, "ERROR 4");
+	ended(s, TRANSFER_FAILED);
+	done(s);
+}
+END_TEST
+
 START_TEST(blocks_of_one_batch_are_written_with_one_call)
 {
 	struct rig *r = receiving(8 * 1000, "blksize=8 windowsize=500");
@@ -2946,6 +2969,7 @@ UNIT_MAIN("transfer",
 	forward_only_store_keeps_nothing_past_a_hole, repeated_window_is_acknowledged_again_by_its_last_block,
 	receivers_own_timer_repeats_its_ack, only_progress_re_arms_the_receivers_timer,
 	silent_uploader_is_given_up_and_the_file_undone, data_longer_than_the_block_size_ends_it,
+    blocks_behind_the_last_one_end_it,
 	blocks_of_one_batch_are_written_with_one_call, two_transfers_share_a_receive_batch,
 	transfer_that_is_freed_leaves_nothing_in_the_batch,
 	file_is_finished_before_the_last_ack_can_be_pulled, lost_last_ack_is_repeated_for_a_repeated_last_block,
