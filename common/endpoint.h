@@ -42,6 +42,7 @@ struct exchange {
 	uint64_t malformed;              /* datagrams that were not packets */
 	uint64_t strangers;              /* packets from nobody we talk to */
 	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
+	unsigned settled;                /* endpoints that are connected to their peer */
 	/* A trace: sees each datagram of a session as it comes (sent false) or has gone. NULL: nobody looks. */
 	void (*tap)(const struct session *s, bool sent, const uint8_t *buf, size_t len, mono_t now);
 	uint8_t scratch[PACKET_MAX + 1];
@@ -67,7 +68,11 @@ struct endpoint {
 	endpoint_stranger *stranger;
 	void *owner;
 	int batch;                       /* messages to receive per wake-up */
+	struct endpoint *others;         /* connected to its peer: where strangers' datagrams arrive; NULL: here */
 };
+
+/* An exchange has at most so many connected endpoints, each of which takes a descriptor more. */
+#define ENDPOINT_SETTLED_MAX 8
 
 /* Put an open socket into the loop. 0 or -errno; on failure the socket is still the caller's. */
 int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stranger, void *owner);
