@@ -114,6 +114,7 @@ int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned
 	x->gather.owner = NULL;
 	x->gather.n = 0;
 	x->batch = NULL;
+	x->scratch = x->room + (EXCHANGE_LINE - ((uintptr_t)x->room + PACKET_HEADER) % EXCHANGE_LINE);
 	if (session_table_init(&x->sessions, seed) == 0)
 		x->batch = udp_batch_new();
 	return x->batch != NULL ? 0 : -ENOMEM;
