@@ -115,11 +115,13 @@ int exchange_init(struct exchange *x, struct loop *loop, uint64_t seed, unsigned
 	x->malformed = x->strangers = 0;
 	x->gso_refused = false;
 	x->copies = 0;
+	x->settled = 0;
 	x->tap = NULL;
 	x->touched = NULL;
 	x->gather.owner = NULL;
 	x->gather.n = 0;
 	x->batch = NULL;
+	x->scratch = x->room + (EXCHANGE_LINE - ((uintptr_t)x->room + PACKET_HEADER) % EXCHANGE_LINE);
 	if (session_table_init(&x->sessions, seed) == 0)
 		x->batch = udp_batch_new();
 	return x->batch != NULL ? 0 : -ENOMEM;
@@ -261,23 +263,27 @@ static void pump_touched(struct exchange *x, mono_t now)
 	}
 }
 
-/*
- * True if there may be more. The sessions of a transfer's own port may end in the pump and take the endpoint with them;
- * only a listener, which stays, is asked again.
- */
-static bool receive(struct endpoint *e, mono_t now)
+/* What is in the batch. The sessions of a transfer's own port may end in the pump and take the endpoint with them. */
+static void feed(struct endpoint *e, mono_t now)
 {
 	struct exchange *x = e->exchange;
-	bool listener = e->only == NULL;
-	int batch = e->batch;
 	struct udp_datagram d;
-	int n = udp_recv(&e->udp, x->batch, batch);
 
-	if (n <= 0)
-		return false;
 	while (udp_next(x->batch, &d))
 		datagram_arrived(e, &d, now);
 	pump_touched(x, now);
+}
+
+/* True if there may be more. Only a listener, which stays, is asked again. */
+static bool receive(struct endpoint *e, mono_t now)
+{
+	bool listener = e->only == NULL;
+	int batch = e->batch;
+	int n = udp_recv(&e->udp, e->exchange->batch, batch);
+
+	if (n <= 0)
+		return false;
+	feed(e, now);
 	return listener && n == batch;
 }
 
@@ -333,6 +339,55 @@ static void endpoint_ready(struct loop_fd *io, short revents, mono_t now)
 	pump_touched(x, now);
 }
 
+/*
+ * A transfer that keeps the loop busy all alone: connected to its peer it costs less. Strangers' datagrams, which are to
+ * be answered with ERROR 5, need a socket of their own then.
+ */
+static void settle(struct endpoint *e)
+{
+	struct exchange *x = e->exchange;
+	struct session *s = e->only;
+	struct endpoint *others;
+
+	if (x->settled >= ENDPOINT_SETTLED_MAX || s->any_port || s->any_host || s->relaxed)
+		return;
+	others = calloc(1, sizeof(*others));
+	if (others == NULL)
+		return;
+	if (udp_connect(&e->udp, &s->peer, &others->udp) != 0) {
+		free(others);
+		return;
+	}
+	if (others->udp.fd < 0 || endpoint_add(others, x, e->stranger, e->owner) != 0) {
+		udp_close(&others->udp);
+		free(others);
+		return;
+	}
+	e->others = others;
+	x->settled++;
+}
+
+/* loop_fd.await */
+static mono_t endpoint_await(struct loop_fd *io)
+{
+	struct endpoint *e = (struct endpoint *)((char *)io - offsetof(struct endpoint, io));
+	struct exchange *x = e->exchange;
+	mono_t now;
+	int n;
+
+	if (e->waiting != NULL)
+		return MONO_NEVER;
+	if (!e->udp.awaits)
+		settle(e);
+	n = udp_await(&e->udp, x->batch, e->batch);
+	/* An error is still in the socket's queue of errors, where poll() sees it. */
+	if (n <= 0)
+		return MONO_NEVER;
+	now = x->loop->clock();
+	feed(e, now);
+	return now;
+}
+
 int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stranger, void *owner)
 {
 	e->exchange = x;
@@ -340,6 +395,7 @@ int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stra
 	e->stranger = stranger;
 	e->owner = owner;
 	e->batch = UDP_BATCH;
+	e->others = NULL;
 	return loop_fd_add(x->loop, &e->io, e->udp.fd, POLLIN, endpoint_ready);
 }
 
@@ -347,6 +403,11 @@ void endpoint_close(struct endpoint *e)
 {
 	loop_fd_del(e->exchange->loop, &e->io);
 	udp_close(&e->udp);
+	if (e->others != NULL) {
+		e->exchange->settled--;
+		endpoint_close(e->others);
+		free(e->others);
+	}
 }
 
 static bool is_icmp(int err)
@@ -402,8 +463,10 @@ int session_attach(struct session *s, struct endpoint *e, bool own, bool listed,
 	loop_timer_init(&s->timer, session_fired);
 	if (loop_timer_set(x->loop, &s->timer, transfer_deadline(&s->transfer)) != 0)
 		return -ENOMEM;
-	if (own)
+	if (own) {
 		e->only = s;
+		e->io.await = endpoint_await;
+	}
 	if (listed)
 		table_add(&x->sessions, s);
 	return 0;
@@ -425,8 +488,10 @@ void session_detach(struct session *s)
 	}
 	if (s->from_table)
 		table_del(&e->exchange->sessions, s);
-	if (e->only == s)
+	if (e->only == s) {
 		e->only = NULL;
+		e->io.await = NULL;
+	}
 	s->from_table = false;
 }
 

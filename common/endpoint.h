@@ -32,6 +32,9 @@ int session_table_init(struct session_table *t, uint64_t seed);  /* 0 or -ENOMEM
 void session_table_free(struct session_table *t);
 struct session *session_table_find(const struct session_table *t, const struct addr *peer, const struct addr *local);
 
+/* A large block that lies across cache lines takes the kernel half as long again to copy. */
+#define EXCHANGE_LINE 64
+
 /* What every endpoint of a loop shares: the buffers, which hold nothing between two wake-ups. */
 struct exchange {
 	struct loop *loop;
@@ -44,9 +47,11 @@ struct exchange {
 	uint64_t strangers;              /* packets from nobody we talk to */
 	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
 	unsigned copies;                 /* how often to send again, at once, whatever a session sends */
+	unsigned settled;                /* endpoints that are connected to their peer */
 	/* A trace: sees each datagram of a session as it comes (sent false) or has gone. NULL: nobody looks. */
 	void (*tap)(const struct session *s, bool sent, const uint8_t *buf, size_t len, mono_t now);
-	uint8_t scratch[PACKET_MAX + 1];
+	uint8_t *scratch;                /* in `room`, so that the payload of a run's first DATA begins on a cache line */
+	uint8_t room[PACKET_MAX + 1 + EXCHANGE_LINE];
 };
 
 /* 0 or -ENOMEM; exchange_free() afterwards either way. */
@@ -69,7 +74,11 @@ struct endpoint {
 	endpoint_stranger *stranger;
 	void *owner;
 	int batch;                       /* messages to receive per wake-up */
+	struct endpoint *others;         /* connected to its peer: where strangers' datagrams arrive; NULL: here */
 };
+
+/* An exchange has at most so many connected endpoints, each of which takes a descriptor more. */
+#define ENDPOINT_SETTLED_MAX 8
 
 /* Put an open socket into the loop. 0 or -errno; on failure the socket is still the caller's. */
 int endpoint_add(struct endpoint *e, struct exchange *x, endpoint_stranger *stranger, void *owner);

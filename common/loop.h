@@ -19,6 +19,11 @@ struct loop_fd {
 	int fd;
 	size_t index;                                                    /* place in the pollfd array */
 	void (*ready)(struct loop_fd *h, short revents, mono_t now);
+	/*
+	 * May be set once the handle is in the loop; NULL: the loop waits for this descriptor like any other. Waits for input
+	 * and deals with it, for LOOP_AWAIT at most. Returns when it came, or MONO_NEVER: nothing came.
+	 */
+	mono_t (*await)(struct loop_fd *h);
 };
 
 struct loop_timer {
@@ -30,6 +35,8 @@ struct loop_timer {
 
 #define LOOP_UNSET ((size_t)-1)
 
+#define LOOP_AWAIT (10 * MONO_MS)
+
 struct loop {
 	struct pollfd *fds;
 	struct loop_fd **handles;
@@ -37,6 +44,9 @@ struct loop {
 	struct loop_timer **heap;
 	size_t ntimers, cap_timers;
 	bool stop;
+	struct loop_fd *busy;                                            /* the one that was ready, alone, last time */
+	unsigned streak;                                                 /* how often in quick succession */
+	mono_t woke, polled;                                             /* when that was; when all were asked last */
 	mono_t (*clock)(void);                                           /* mono_now, or a test's */
 	struct loop_fd signal_io;
 	void (*on_signal)(struct loop *l, int signo, mono_t now);

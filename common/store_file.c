@@ -175,7 +175,7 @@ static ssize_t file_read(void *arg, uint64_t off, const struct iovec *iov, int n
 		return 0;
 	if (want > f->size - off)
 		want = (size_t)(f->size - off);
-	slot = want <= STORE_AHEAD_BYTES / 4 ? ahead_slot(f) : NULL;
+	slot = want <= STORE_AHEAD_BLOCK ? ahead_slot(f) : NULL;
 	if (slot != NULL)
 		got = ahead_read(f, slot, off, iov, n, want);
 	else if (n == 1)

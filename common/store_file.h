@@ -22,6 +22,7 @@
  */
 #define STORE_AHEAD_SLOTS 8
 #define STORE_AHEAD_BYTES 32768
+#define STORE_AHEAD_BLOCK 4096    /* for blocks up to this; larger ones are copied once more for nothing */
 
 struct store_file;
 

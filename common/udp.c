@@ -5,10 +5,12 @@
 #include "udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #ifndef IPV6_FREEBIND
@@ -251,17 +253,47 @@ int udp_local(const struct udp *u, struct addr *out)
 	return getsockname(u->fd, &out->sa, &len) == 0 ? 0 : -errno;
 }
 
+/* Connecting. */
+
+/*
+ * Two sockets may share an address if both agree; a datagram goes to the connected one if that is who sent it. Only once
+ * that holds does the other one get the address, so that nothing of the peer's can end up there. There is no way back: a
+ * socket that is disconnected loses a port that the kernel chose.
+ */
+int udp_connect(struct udp *u, const struct addr *peer, struct udp *others)
+{
+	struct addr local;
+	int err = udp_local(u, &local);
+
+	if (err == 0)
+		err = make(others, u->family, false, 0);
+	if (err != 0)
+		return err;
+	err = set_int(u->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (err == 0)
+		err = set_int(others->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (err == 0 && connect(u->fd, &peer->sa, addr_len(peer)) != 0)
+		err = -errno;
+	if (err != 0) {
+		udp_close(others);
+		return err;
+	}
+	u->connected = true;
+	bind_to(others, &local);
+	return 0;
+}
+
 /* Receiving. */
 
 /*
  * One datagram, and nothing to know but who sent it: recvfrom costs a tenth less than recvmmsg, which is what a client
  * in lockstep waits for. A slot holds any datagram whole.
  */
-static int recv_one(struct udp *u, struct udp_batch *b)
+static int recv_one(struct udp *u, struct udp_batch *b, int flags)
 {
 	struct mmsghdr *m = &b->msgs[0];
 	socklen_t len = sizeof(b->from[0]);
-	ssize_t n = recvfrom(u->fd, b->slots, UDP_SLOT, MSG_DONTWAIT, &b->from[0].sa, &len);
+	ssize_t n = recvfrom(u->fd, b->slots, UDP_SLOT, flags, &b->from[0].sa, &len);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -280,7 +312,7 @@ static void note_drops(struct udp *u, struct msghdr *h)
 			memcpy(&u->drops, CMSG_DATA(c), sizeof(u->drops));
 }
 
-int udp_recv(struct udp *u, struct udp_batch *b, int max)
+static int receive(struct udp *u, struct udp_batch *b, int max, int flags)
 {
 	bool control = u->pktinfo || u->gro;
 	int n;
@@ -288,7 +320,7 @@ int udp_recv(struct udp *u, struct udp_batch *b, int max)
 	b->n = b->at = 0;
 	b->off = b->seg = 0;
 	if (max == 1 && !control)
-		return recv_one(u, b);
+		return recv_one(u, b, flags & MSG_DONTWAIT);
 	for (int i = 0; i < max; i++) {
 		struct msghdr *h = &b->msgs[i].msg_hdr;
 
@@ -296,13 +328,36 @@ int udp_recv(struct udp *u, struct udp_batch *b, int max)
 		h->msg_control = control ? b->control[i] : NULL;
 		h->msg_controllen = control ? CONTROL_LEN : 0;
 	}
-	n = recvmmsg(u->fd, b->msgs, (unsigned)max, MSG_DONTWAIT, NULL);
+	n = recvmmsg(u->fd, b->msgs, (unsigned)max, flags, NULL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	b->n = n;
 	if (control && n > 0)
 		note_drops(u, &b->msgs[n - 1].msg_hdr);
 	return n;
+}
+
+int udp_recv(struct udp *u, struct udp_batch *b, int max)
+{
+	return receive(u, b, max, MSG_DONTWAIT);
+}
+
+/* Every other call on a socket says MSG_DONTWAIT, so that this one can do without. */
+static int let_wait(struct udp *u)
+{
+	struct timeval most = {.tv_usec = UDP_AWAIT_MS * 1000};
+
+	if (setsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) != 0 || fcntl(u->fd, F_SETFL, 0) != 0)
+		return -errno;
+	u->awaits = true;
+	return 0;
+}
+
+int udp_await(struct udp *u, struct udp_batch *b, int max)
+{
+	int err = u->awaits ? 0 : let_wait(u);
+
+	return err != 0 ? err : receive(u, b, max, MSG_WAITFORONE);
 }
 
 static void local_v4(struct udp_batch *b, const struct cmsghdr *c)
@@ -424,11 +479,12 @@ static void add_source(struct control *c, const struct addr *from, unsigned ifin
 	}
 }
 
+/* `to` is NULL on a connected socket, here and below: an address would be looked up again. */
 static void fill_header(struct msghdr *h, const struct addr *to, struct iovec *iov, const struct control *c)
 {
 	*h = (struct msghdr){
-		.msg_name = (void *)&to->sa,
-		.msg_namelen = addr_len(to),
+		.msg_name = to != NULL ? (void *)&to->sa : NULL,
+		.msg_namelen = to != NULL ? addr_len(to) : 0,
 		.msg_iov = iov,
 		.msg_iovlen = 1,
 		.msg_control = c->len > 0 ? (void *)c->buf : NULL,
@@ -455,8 +511,10 @@ static int send_one(struct udp *u, const struct addr *to, const struct control *
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
 	struct msghdr h;
 
-	if (source->len == 0)
+	if (source->len == 0 && to != NULL)
 		return sendto(u->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to)) < 0 ? -errno : 1;
+	if (source->len == 0)
+		return send(u->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 1;
 	fill_header(&h, to, &iov, source);
 	return sendmsg(u->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 1;
 }
@@ -490,7 +548,9 @@ int udp_send(struct udp *u, const struct addr *to, const struct addr *from, unsi
 	struct addr mapped;
 	int n;
 
-	if (u->dual && to->sa.sa_family == AF_INET) {
+	if (u->connected) {
+		to = NULL;
+	} else if (u->dual && to->sa.sa_family == AF_INET) {
 		mapped = *to;
 		addr_map(&mapped);
 		to = &mapped;

@@ -27,6 +27,8 @@ struct udp {
 	size_t gso_fails; /* segments of this size and more did not fit the path's MTU; 0: none so far */
 	uint32_t drops, drops_told; /* datagrams lost for want of buffer room (udp_count_drops), and what its owner has said */
 	bool no_mmsg;  /* sendmmsg is refused as well: one by one */
+	bool awaits;   /* the socket blocks where a call does not say otherwise (udp_await) */
+	bool connected; /* it sends to one peer only, whatever udp_send is told, and receives from nobody else */
 };
 
 /* One received datagram: a view into the batch. */
@@ -77,14 +79,30 @@ void udp_count_drops(struct udp *u);
 /* Ask for buffers of so many bytes; the kernel gives what it allows. */
 void udp_buffers(struct udp *u, int bytes);
 
+/*
+ * Bind a socket of udp_open() to this one peer, which spares the kernel a look at the routing table for each datagram,
+ * and open `*others` on the same local address and port for what anybody else sends there. 0 or -errno; on failure the
+ * socket is as it was. Should only the address be refused to the others, their fd is -1: strangers are told by ICMP then.
+ */
+int udp_connect(struct udp *u, const struct addr *peer, struct udp *others);
+
 /* The address the socket is bound to. */
 int udp_local(const struct udp *u, struct addr *out);
 
 /*
  * Receive what is there, at most `max` messages (1..UDP_BATCH). Returns the number of messages, 0 if there are none,
- * -errno. Then udp_next() steps through the datagrams in them: true while there is one.
+ * -errno. Then udp_next() steps through the datagrams in them.
  */
 int udp_recv(struct udp *u, struct udp_batch *b, int max);
+
+/*
+ * The same, but where there is nothing yet it waits, UDP_AWAIT_MS and a tick of the kernel's at most. Only for a socket
+ * that udp_open() made: one that was inherited has other users, who count on how it behaves.
+ */
+int udp_await(struct udp *u, struct udp_batch *b, int max);
+#define UDP_AWAIT_MS 4
+
+/* Step through the datagrams of the last receive call: true while there is one. */
 bool udp_next(struct udp_batch *b, struct udp_datagram *d);
 
 /*

@@ -76,7 +76,8 @@ peer() { # PACKAGE PATH: the unpacked program, or the one of that name that is i
 server() { # NAME DIR: sets cmd and port; fails if there is no such program
 	port=7001
 	case $1 in
-	ours) cmd="$build/tftpd --user $(id -un) --address 127.0.0.1:$port --create $2" ;;
+	ours) cmd="$build/tftpd --user $(id -un) --address 127.0.0.1:$port $2"
+		case $section in put | fair) cmd="$cmd --create" ;; esac ;;
 	nosync) cmd="$build/tftpd --user $(id -un) --address 127.0.0.1:$port --create --no-sync $2"
 		"$build/tftpd" --help 2>&1 | grep -q -e --no-sync ;;
 	null) cmd="$bin/null 127.0.0.1:$port" ;;

@@ -998,6 +998,121 @@ START_TEST(one_peer_may_talk_to_two_of_our_addresses)
 }
 END_TEST
 
+/* A reader in lockstep, outside of the loop, that keeps it busy all alone. */
+struct lockstep {
+	struct udp udp;
+	struct udp_batch *batch;
+	struct addr tid;
+	uint16_t block;
+};
+
+static void lockstep_turn(struct lockstep *l)
+{
+	struct udp_datagram d;
+	uint8_t ack[4] = {0, 4};
+
+	clock_now += 20 * MONO_US;
+	MUST(loop_once(&loop, MONO_NEVER) == 0);
+	if (udp_recv(&l->udp, l->batch, 1) != 1 || !udp_next(l->batch, &d))
+		return;
+	MUST(d.len >= 4 && d.buf[1] == 3 && d.buf[2] * 256 + d.buf[3] == (uint16_t)(l->block + 1));
+	MUST(memcmp(d.buf + 4, content + l->block * 512, d.len - 4) == 0);
+	l->tid = d.from;
+	l->block++;
+	ack[2] = (uint8_t)(l->block >> 8);
+	ack[3] = (uint8_t)l->block;
+	MUST(udp_send(&l->udp, &l->tid, NULL, 0, ack, 4, 4) == 1);
+}
+
+static void lockstep_start(struct lockstep *l)
+{
+	static const uint8_t rrq[] = "\0\1file\0octet";
+	struct addr local = host("127.0.0.1", 0);
+
+	server.file_len = 300 * 512;
+	l->block = 0;
+	l->batch = udp_batch_new();
+	MUST(l->batch != NULL && udp_open(&l->udp, &local, false, 0) == 0);
+	MUST(udp_send(&l->udp, &server.at, NULL, 0, rrq, sizeof(rrq), sizeof(rrq)) == 1);
+}
+
+START_TEST(a_transfer_that_is_busy_alone_is_connected_and_strangers_still_hear_error_5)
+{
+	struct lockstep l;
+	struct udp stranger;
+	struct addr local = host("127.0.0.1", 0);
+	struct udp_datagram d;
+	int heard = 0;
+
+	start(false, 0);
+	lockstep_start(&l);
+	for (int i = 0; i < 60; i++)
+		lockstep_turn(&l);
+	ck_assert_uint_ge(l.block, 50);
+	ck_assert_ptr_nonnull(server.last->own.others);
+	ck_assert(server.last->own.udp.connected);
+	ck_assert_uint_eq(x.settled, 1);
+	MUST(udp_open(&stranger, &local, false, 0) == 0);
+	MUST(udp_send(&stranger, &l.tid, NULL, 0, (const uint8_t *)"\0\4\0\7", 4, 4) == 1);
+	for (int i = 0; i < 60; i++)
+		lockstep_turn(&l);
+	while (udp_recv(&stranger, l.batch, 1) == 1 && udp_next(l.batch, &d)) {
+		heard++;
+		ck_assert_uint_eq(d.buf[1], 5);
+		ck_assert_uint_eq(d.buf[3], ERROR_UNKNOWN_TID);
+		ck_assert(addr_equal(&d.from, &l.tid));
+	}
+	ck_assert_int_eq(heard, 1);
+	for (int i = 0; i < 2000 && server.last->overs == 0; i++)
+		lockstep_turn(&l);
+	ck_assert_uint_eq(l.block, 301);
+	assert_done(server.last, 300 * 512);
+	ck_assert_uint_eq(x.settled, 0);
+	udp_batch_del(l.batch);
+	stop();
+}
+END_TEST
+
+START_TEST(a_peer_that_may_change_its_port_is_never_connected)
+{
+	struct lockstep l;
+
+	start(false, 0);
+	lockstep_start(&l);
+	lockstep_turn(&l);
+	server.last->session.relaxed = true;
+	for (int i = 0; i < 2000 && server.last->overs == 0; i++) {
+		MUST(!server.last->own.udp.connected);
+		lockstep_turn(&l);
+	}
+	assert_done(server.last, 300 * 512);
+	udp_batch_del(l.batch);
+	stop();
+}
+END_TEST
+
+START_TEST(a_busy_peer_that_vanishes_ends_its_transfer_at_once)
+{
+	struct lockstep l;
+
+	start(false, 0);
+	lockstep_start(&l);
+	for (int i = 0; i < 60; i++)
+		lockstep_turn(&l);
+	MUST(x.settled == 1);
+	udp_close(&l.udp);
+	for (int i = 0; i < 40 && server.last->overs == 0; i++) {
+		clock_now += 100 * MONO_MS;
+		MUST(loop_once(&loop, clock_now) == 0);
+	}
+	ck_assert_int_eq(server.last->overs, 1);
+	ck_assert_int_eq(server.last->result.outcome, TRANSFER_UNREACHABLE);
+	ck_assert_uint_eq(x.settled, 0);
+	udp_batch_del(l.batch);
+	stop();
+}
+END_TEST
+
 UNIT_MAIN("endpoint", files_pass_both_ways_on_ports_of_their_own, files_pass_both_ways_on_a_single_port,
     files_pass_without_every_fast_path, many_clients_at_once_on_ports_of_their_own,
     many_clients_at_once_on_a_single_port, a_stranger_gets_error_5_and_disturbs_nothing,
@@ -1009,5 +1124,7 @@ UNIT_MAIN("endpoint", files_pass_both_ways_on_ports_of_their_own, files_pass_bot
     nobody_there_ends_a_client_at_once, a_vanished_peer_ends_its_own_session_only,
     a_vanished_peer_in_the_same_batch_costs_nobody_a_packet, the_answer_comes_from_where_it_was_asked,
     a_refusal_is_heard_however_long_its_reason, blocks_that_arrive_while_the_socket_is_full_are_kept,
-    blocks_that_arrive_with_the_ack_that_is_held_are_kept, a_session_that_ends_while_it_waits_is_forgotten, a_thousand_peers_are_found,
-    one_peer_may_talk_to_two_of_our_addresses)
+    blocks_that_arrive_with_the_ack_that_is_held_are_kept, a_session_that_ends_while_it_waits_is_forgotten,
+    a_thousand_peers_are_found, one_peer_may_talk_to_two_of_our_addresses,
+    a_transfer_that_is_busy_alone_is_connected_and_strangers_still_hear_error_5,
+    a_peer_that_may_change_its_port_is_never_connected, a_busy_peer_that_vanishes_ends_its_transfer_at_once)

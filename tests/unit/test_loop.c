@@ -340,6 +340,160 @@ START_TEST(timer_that_is_always_due_starves_nobody)
 }
 END_TEST
 
+/* A pipe that keeps the loop busy: by poll(), and by itself where the loop lets it. */
+static struct {
+	struct loop_fd io, quiet;
+	int ends[2], quiet_ends[2];
+	int polled, awaited, others;
+	bool silent, goes;   /* nothing comes while it is awaited; it removes itself */
+} busy;
+
+static void busy_ready(struct loop_fd *h, short revents, mono_t now)
+{
+	char c;
+
+	(void)revents;
+	MUST(now == clock_now && read(h->fd, &c, 1) == 1);
+	busy.polled++;
+}
+
+static mono_t busy_await(struct loop_fd *h)
+{
+	char c;
+
+	busy.awaited++;
+	if (busy.silent)
+		return MONO_NEVER;
+	MUST(read(h->fd, &c, 1) == 1);
+	if (busy.goes)
+		loop_fd_del(&loop, h);
+	return clock_now;
+}
+
+static void quiet_ready(struct loop_fd *h, short revents, mono_t now)
+{
+	char c;
+
+	(void)revents;
+	(void)now;
+	MUST(read(h->fd, &c, 1) == 1);
+	busy.others++;
+}
+
+static void start_busy(void)
+{
+	start();
+	MUST(pipe(busy.ends) == 0 && pipe(busy.quiet_ends) == 0);
+	MUST(loop_fd_add(&loop, &busy.io, busy.ends[0], POLLIN, busy_ready) == 0);
+	MUST(loop_fd_add(&loop, &busy.quiet, busy.quiet_ends[0], POLLIN, quiet_ready) == 0);
+	busy.io.await = busy_await;
+}
+
+/* So many wake-ups, so far apart. */
+static void wake_ups(int n, mono_t apart)
+{
+	while (n-- > 0) {
+		clock_now += apart;
+		MUST(write(busy.ends[1], "x", 1) == 1);
+		MUST(loop_once(&loop, MONO_NEVER) == 0);
+	}
+}
+
+START_TEST(a_descriptor_that_alone_keeps_the_loop_busy_is_awaited)
+{
+	start_busy();
+	wake_ups(16, 20 * MONO_US);
+	ck_assert_int_eq(busy.awaited, 0);
+	wake_ups(320, 20 * MONO_US);
+	ck_assert_int_gt(busy.awaited, 300);
+	ck_assert_int_ge(busy.polled, 16 + 320 * 20 / 1000);
+	ck_assert_int_eq(busy.awaited + busy.polled, 336);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(others_are_heard_while_one_is_awaited)
+{
+	start_busy();
+	wake_ups(40, 20 * MONO_US);
+	ck_assert_int_gt(busy.awaited, 0);
+	MUST(write(busy.quiet_ends[1], "y", 1) == 1);
+	wake_ups(51, 20 * MONO_US); /* a millisecond */
+	ck_assert_int_eq(busy.others, 1);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(silence_gives_the_loop_back_to_all)
+{
+	start_busy();
+	wake_ups(40, 20 * MONO_US);
+	busy.silent = true;
+	busy.awaited = 0;
+	MUST(write(busy.quiet_ends[1], "y", 1) == 1);
+	wake_ups(15, 20 * MONO_US);
+	ck_assert_int_eq(busy.others, 1);
+	ck_assert_int_le(busy.awaited, 1);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(slow_wake_ups_are_no_reason_to_await)
+{
+	start_busy();
+	wake_ups(100, MONO_MS);
+	ck_assert_int_eq(busy.awaited, 0);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(nothing_is_awaited_while_a_timer_is_due)
+{
+	struct alarm a = {.id = 1, .want = START + 12 * MONO_MS};
+
+	start_busy();
+	loop_timer_init(&a.timer, alarm_fired);
+	MUST(loop_timer_set(&loop, &a.timer, a.want) == 0);
+	wake_ups(1000, 20 * MONO_US);
+	ck_assert_int_eq(a.fired, 1);
+	ck_assert_int_lt(busy.awaited, 500); /* the first 10 ms of 20 could not be */
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(a_timer_that_was_moved_later_does_not_count_as_due)
+{
+	struct alarm a = {.id = 1, .want = START + 50 * MONO_MS};
+
+	start_busy();
+	loop_timer_init(&a.timer, alarm_fired);
+	MUST(loop_timer_set(&loop, &a.timer, a.want) == 0);
+	for (int i = 0; i < 1000; i++) {
+		wake_ups(1, 100 * MONO_US);
+		a.want = clock_now + 50 * MONO_MS;
+		MUST(loop_timer_set(&loop, &a.timer, a.want) == 0);
+	}
+	ck_assert_int_eq(a.fired, 0);
+	ck_assert_int_gt(busy.awaited, 850);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(a_handle_may_go_while_it_is_awaited)
+{
+	start_busy();
+	wake_ups(40, 20 * MONO_US);
+	busy.goes = true;
+	for (int i = 0; i < 20 && loop.nfds == 2; i++)
+		wake_ups(1, 20 * MONO_US);
+	ck_assert_uint_eq(loop.nfds, 1);
+	MUST(write(busy.quiet_ends[1], "y", 1) == 1);
+	turn();
+	ck_assert_int_eq(busy.others, 1);
+	loop_free(&loop);
+}
+END_TEST
+
 START_TEST(timer_set_by_another_to_the_present_fires_soon)
 {
 	struct alarm a[2];
@@ -828,6 +982,9 @@ UNIT_MAIN("loop", timer_fires_once_and_not_early, timer_in_the_past_fires_at_onc
     timer_moved_later_and_back_fires_at_its_last_time, timer_moved_earlier_fires_earlier, cleared_timer_never_fires,
     never_is_not_a_time, timer_cleared_by_another_in_the_same_round_stays_silent,
     timer_may_clear_itself_while_it_fires, timer_may_set_itself_again, timer_that_is_always_due_starves_nobody,
+    a_descriptor_that_alone_keeps_the_loop_busy_is_awaited, others_are_heard_while_one_is_awaited,
+    silence_gives_the_loop_back_to_all, slow_wake_ups_are_no_reason_to_await, nothing_is_awaited_while_a_timer_is_due,
+    a_timer_that_was_moved_later_does_not_count_as_due, a_handle_may_go_while_it_is_awaited,
     timer_set_by_another_to_the_present_fires_soon, many_timers_fire_in_order_and_never_early,
     run_waits_for_the_timer_and_not_less, any_callback_may_remove_any_handles,
     a_descriptor_used_again_hears_nothing_old, handles_added_in_a_callback_are_heard_next,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -597,6 +598,110 @@ START_TEST(an_icmp_error_does_not_cost_other_peers_their_datagrams)
 }
 END_TEST
 
+START_TEST(awaiting_takes_what_is_there_and_ends_in_silence)
+{
+	struct udp in, out;
+	struct udp_batch *b = udp_batch_new();
+	struct addr to = open_at(&in, v4("127.0.0.1"), false, 0);
+	struct udp_datagram d;
+
+	open_at(&out, v4("127.0.0.1"), false, 0);
+	for (int max = 1; max <= UDP_BATCH; max += UDP_BATCH - 1) {
+		ck_assert_int_eq(udp_await(&in, b, max), 0);
+		ck_assert_int_eq(udp_send(&out, &to, NULL, 0, (const uint8_t *)"abc", 3, 3), 1);
+		ck_assert_int_eq(udp_await(&in, b, max), 1);
+		ck_assert(udp_next(b, &d));
+		ck_assert_uint_eq(d.len, 3);
+		ck_assert(!udp_next(b, &d));
+		/* Only this call waits. */
+		ck_assert_int_eq(udp_recv(&in, b, max), 0);
+	}
+	udp_batch_del(b);
+}
+END_TEST
+
+START_TEST(a_connected_socket_leaves_strangers_to_the_other_one)
+{
+	struct udp u, others, peer, stranger;
+	struct udp_batch *b = udp_batch_new();
+	struct addr here = open_at(&u, v4("127.0.0.1"), false, 0), shared;
+	struct addr friend = open_at(&peer, v4("127.0.0.1"), false, 0);
+	struct addr unknown = open_at(&stranger, v4("127.0.0.1"), false, 0);
+	uint8_t run[3000];
+	struct udp_datagram d;
+
+	fill(run, sizeof(run), 1);
+	ck_assert_int_eq(udp_connect(&u, &friend, &others), 0);
+	MUST(udp_local(&others, &shared) == 0);
+	ck_assert(addr_equal(&shared, &here));
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(udp_send(&stranger, &here, NULL, 0, (const uint8_t *)"s", 1, 1), 1);
+		ck_assert_int_eq(udp_send(&peer, &here, NULL, 0, (const uint8_t *)"p", 1, 1), 1);
+		ck_assert(take(&u, b, &d));
+		ck_assert_uint_eq(d.buf[0], 'p');
+		ck_assert(addr_equal(&d.from, &friend));
+		ck_assert(!take(&u, b, &d));
+		ck_assert(take(&others, b, &d));
+		ck_assert_uint_eq(d.buf[0], 's');
+		ck_assert(addr_equal(&d.from, &unknown));
+		ck_assert(!take(&others, b, &d));
+	}
+	/* One datagram, and a run, from the port that the peer knows. */
+	ck_assert_int_eq(udp_send(&u, &friend, NULL, 0, run, 10, 10), 1);
+	ck_assert(take(&peer, b, &d));
+	ck_assert(addr_equal(&d.from, &here));
+	ck_assert_int_eq(udp_send(&u, &friend, NULL, 0, run, sizeof(run), 1000), 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(take(&peer, b, &d));
+		ck_assert_uint_eq(d.len, 1000);
+		ck_assert_int_eq(memcmp(d.buf, run + i * 1000, 1000), 0);
+	}
+	ck_assert_int_eq(udp_send(&others, &unknown, NULL, 0, (const uint8_t *)"5", 1, 1), 1);
+	ck_assert(take(&stranger, b, &d));
+	ck_assert(addr_equal(&d.from, &here));
+	udp_batch_del(b);
+}
+END_TEST
+
+START_TEST(nobody_else_can_get_the_port_of_a_connected_socket)
+{
+	struct udp u, others, peer, third;
+	struct addr here = open_at(&u, v4("127.0.0.1"), false, 0), friend = open_at(&peer, v4("127.0.0.1"), false, 0);
+
+	MUST(udp_connect(&u, &friend, &others) == 0);
+	ck_assert_int_eq(udp_open(&third, &here, false, 0), -EADDRINUSE);
+	udp_close(&u);
+	ck_assert_int_eq(udp_open(&third, &here, false, 0), -EADDRINUSE);
+	udp_close(&others);
+	ck_assert_int_eq(udp_open(&third, &here, false, 0), 0);
+}
+END_TEST
+
+START_TEST(a_socket_that_cannot_be_connected_works_as_before)
+{
+	struct udp u, others, peer, stranger;
+	struct udp_batch *b = udp_batch_new();
+	struct addr here = open_at(&u, v4("127.0.0.1"), false, 0), friend = open_at(&peer, v4("127.0.0.1"), false, 0);
+	struct rlimit old, none = {.rlim_cur = 0};
+	struct udp_datagram d;
+
+	open_at(&stranger, v4("127.0.0.1"), false, 0);
+	MUST(getrlimit(RLIMIT_NOFILE, &old) == 0);
+	none.rlim_max = old.rlim_max;
+	MUST(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	int err = udp_connect(&u, &friend, &others);
+	MUST(setrlimit(RLIMIT_NOFILE, &old) == 0);
+	ck_assert_int_eq(err, -EMFILE);
+	ck_assert(!u.connected);
+	ck_assert_int_eq(udp_send(&stranger, &here, NULL, 0, (const uint8_t *)"s", 1, 1), 1);
+	ck_assert(take(&u, b, &d));
+	ck_assert_int_eq(udp_send(&u, &friend, NULL, 0, (const uint8_t *)"x", 1, 1), 1);
+	ck_assert(take(&peer, b, &d));
+	ck_assert(addr_equal(&d.from, &here));
+	udp_batch_del(b);
+}
+END_TEST
+
 UNIT_MAIN("udp", sockets_are_nonblocking_close_on_exec_and_bound, open_says_why_it_failed,
     failed_opens_leave_no_descriptor_behind, both_families_share_a_port, nothing_there_is_not_an_error,
     a_batch_keeps_datagrams_apart_and_in_order, a_batch_takes_no_more_than_it_is_asked,
@@ -606,4 +711,6 @@ UNIT_MAIN("udp", sockets_are_nonblocking_close_on_exec_and_bound, open_says_why_
     an_inherited_socket_is_taken_over, what_is_no_udp_socket_is_not_taken_over,
     the_answer_comes_from_the_address_that_was_asked, the_answer_comes_from_the_ipv6_address_that_was_asked,
     icmp_errors_name_the_peer, icmpv6_errors_name_the_peer, every_icmp_error_of_a_queue_is_told,
-    an_icmp_error_does_not_cost_other_peers_their_datagrams)
+    an_icmp_error_does_not_cost_other_peers_their_datagrams, awaiting_takes_what_is_there_and_ends_in_silence,
+    a_connected_socket_leaves_strangers_to_the_other_one, nobody_else_can_get_the_port_of_a_connected_socket,
+    a_socket_that_cannot_be_connected_works_as_before)
