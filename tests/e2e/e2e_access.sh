@@ -43,7 +43,10 @@ answer "and may write" 'W new octet 10' 'taken'
 "$tftp" get "tftp://127.0.0.1:$port/big" "$tmp/here/big" 2>"$tmp/here/err" &
 running=$!
 pids="$pids $running"
-under_way() { [ -n "$(find "$tmp/here" -name '.tftp-part-*' -size +1)" ]; }
+under_way() {
+	kill -USR1 "$pid"
+	grep -q 'running read file=big .*bytes=[1-9]' "$log"
+}
 check "a transfer runs" eventually under_way
 printf '192.0.2.0/24\n' >"$tmp/lists/write"
 again 1
