@@ -339,11 +339,8 @@ static void endpoint_ready(struct loop_fd *io, short revents, mono_t now)
 	pump_touched(x, now);
 }
 
-/*
- * A transfer that keeps the loop busy all alone: connected to its peer it costs less. Strangers' datagrams, which are to
- * be answered with ERROR 5, need a socket of their own then.
- */
-static void settle(struct endpoint *e)
+/* Connected to its peer a socket costs less. Strangers' datagrams, to be answered with ERROR 5, need another one then. */
+static void connect_to_peer(struct endpoint *e)
 {
 	struct exchange *x = e->exchange;
 	struct session *s = e->only;
@@ -365,6 +362,16 @@ static void settle(struct endpoint *e)
 	}
 	e->others = others;
 	x->settled++;
+}
+
+/* A transfer keeps the loop busy all alone: it may have its socket as suits it best. */
+static void settle(struct endpoint *e)
+{
+	if (e->only->transfer.terms.windowsize == 1) {
+		udp_separate(&e->udp);
+		e->batch = 1;
+	}
+	connect_to_peer(e);
 }
 
 /* loop_fd.await */

@@ -222,6 +222,12 @@ void udp_coalesce(struct udp *u, unsigned without)
 		u->gro = set_int(u->fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
 }
 
+void udp_separate(struct udp *u)
+{
+	if (u->gro && set_int(u->fd, IPPROTO_UDP, UDP_GRO, 0) == 0)
+		u->gro = false;
+}
+
 void udp_count_drops(struct udp *u)
 {
 	set_int(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);

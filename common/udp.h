@@ -73,6 +73,9 @@ int udp_adopt(struct udp *u, int fd, unsigned without);
 /* Let the kernel coalesce received datagrams; worth it where DATA arrives. Silently off where it is not available. */
 void udp_coalesce(struct udp *u, unsigned without);
 
+/* No longer, or not at all: what comes one by one is received for less. */
+void udp_separate(struct udp *u);
+
 /* Let the kernel report in `drops` what did not fit into the receive buffer; on sockets with pktinfo. */
 void udp_count_drops(struct udp *u);
 
