@@ -13,7 +13,7 @@
 #   out=DIR      where the raw numbers and the tables go (default BUILD/bench/out)
 #
 # One client and its server share a CPU, since a wake-up across CPUs costs more than a block; for many clients, and for
-# the link emulator, they have one each. Many clients wait for the last one's first answer, so that all run at once. All
+# the link emulator, they have one each. Many clients go on only when the last one is under way, so that all run at once. All
 # traffic is on the loopback of a network namespace of its own where that is allowed (dnsmasq must listen on port 69).
 # Programs of other people come from BUILD/peers (tests/setup.sh) or PATH. Files live in memory (BENCH_TMP, default
 # /dev/shm), uploads on disk (BENCH_DISK, default BUILD/bench): fsync costs there.
@@ -235,7 +235,7 @@ section_put() {
 			measure "$n, window $w" $who "$disk" $cpu "$last" 60 put -A -n $n -f $n -s $bytes -w $w
 			# What was acknowledged must be there. The null server keeps nothing.
 			if [ $who != null ] && [ -n "$(ls "$disk")" ]; then
-				find "$disk" -type f -name 'f*' -print0 | xargs -0 "$bin/load" check 2>&1 | grep -v ' bad=0' >&2
+				find "$disk" -type f -name 'f*' -print0 | xargs -0 "$bin/load" check 2>&1 | tail -n 1 | grep -v ' bad=0' >&2
 			fi
 			find "$disk" -type f -delete
 		done

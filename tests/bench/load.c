@@ -34,8 +34,6 @@ struct client {
 	unsigned win;
 	int64_t began, heard, deadline, ack_at;
 	struct where peer;
-	uint8_t *first;     /* HELD: the answer, not yet taken */
-	size_t first_len;
 };
 
 static struct {
@@ -54,7 +52,7 @@ static struct {
 static struct {
 	uint64_t started, ok, failed, bytes, resent, dup, datagrams;
 	unsigned asked;     /* requests without an answer yet */
-	unsigned held;      /* first answers that wait for everybody else's */
+	unsigned held;      /* under way, and wait until all are */
 	size_t blk;
 	unsigned win;       /* what the last transfer agreed on */
 	double *ms;         /* of each transfer that succeeded */
@@ -219,6 +217,13 @@ static bool take_oack(struct client *c, const uint8_t *p, size_t len)
 	return true;
 }
 
+/* The server has heard from this one; it goes on when all others have come so far. */
+static void hold(struct client *c)
+{
+	c->state = HELD;
+	r.held++;
+}
+
 static void take_data(struct client *c, const uint8_t *p, size_t len, int64_t now)
 {
 	int16_t ahead = (int16_t)((uint16_t)(p[2] << 8 | p[3]) - (uint16_t)c->next);
@@ -260,6 +265,10 @@ static void take_data(struct client *c, const uint8_t *p, size_t len, int64_t no
 		c->ack_at = now + o.delay;
 		return;
 	}
+	if (o.together) {
+		hold(c);
+		return;
+	}
 	send_ack(c);
 	if (last)
 		finish(c, NULL, solo ? now_ns() : now);
@@ -278,6 +287,8 @@ static void take_ack(struct client *c, uint16_t b, int64_t now)
 	c->tries = 0;
 	if (c->base > last_block(c))
 		finish(c, NULL, solo ? now_ns() : now);
+	else if (o.together)
+		hold(c);
 	else
 		send_data(c);
 }
@@ -297,25 +308,12 @@ static void input(struct client *c, const uint8_t *p, size_t len, const struct w
 		finish(c, why, now);
 		return;
 	}
-	if (c->state == ASKED && o.together) {
-		c->state = HELD;
-		r.asked--;
-		r.held++;
-		c->peer = *from;
-		c->first_len = len;
-		c->first = malloc(len);
-		memcpy(c->first, p, len);
-		return;
-	}
-	if (c->state == HELD && from != NULL) {
+	if (c->state == HELD) {
 		r.dup++; /* impatient: the server repeats what waits here */
 		return;
 	}
-	if (c->state == ASKED || c->state == HELD) {
-		if (c->state == HELD)
-			r.asked++;
-		else
-			c->peer = *from;
+	if (c->state == ASKED) {
+		c->peer = *from;
 		c->state = RUNNING;
 		r.asked--;
 		if (p[1] == OACK) {
@@ -341,16 +339,19 @@ static void input(struct client *c, const uint8_t *p, size_t len, const struct w
 	}
 }
 
-/* Everybody has been answered: let go what was held, so that all run at the same time. */
+/* All are under way: let go what was held, so that they run at the same time. */
 static void release(int64_t now)
 {
 	for (unsigned i = 0; i < o.clients; i++) {
 		struct client *c = &all[i];
 		if (c->state != HELD)
 			continue;
-		input(c, c->first, c->first_len, NULL, now);
-		free(c->first);
-		c->first = NULL;
+		c->state = RUNNING;
+		arm(c, now);
+		if (o.put)
+			send_data(c);
+		else
+			send_ack(c);
 	}
 	r.held = 0;
 	o.together = false;
@@ -632,6 +633,6 @@ int main(int argc, char **argv)
 	    "	[-b blksize] [-w windowsize] [-g (GRO)] [-G (no GSO)] [-O (no options)] [-z (no tsize)]\n"
 	    "	[-T timeout-option] [-d ms-per-block] [-r repeat-ms] [-R repeats] [-p pause-ms] [-L limit-s]\n"
 	    "	[-c cpu] [-u prefix] [-v] [-P (realtime)]\n"
-	    "	[-A (all wait for the last one's first answer)]\n"
+	    "	[-A (all go on only when the last one is under way)]\n"
 	    "load make DIR COUNT SIZE\nload check FILE...");
 }
