@@ -48,13 +48,13 @@ static void reset(struct store_file *f, int fd)
 }
 
 /* An upload that broke off: away with it, or aside. */
-static void discard(const struct store_file *f)
+static void discard(struct store_file *f)
 {
 	char partial[NAME_MAX + sizeof(".partial")];
 	struct stat st;
 
-	if (f->how.keep_partial && fstat(f->fd, &st) == 0 && st.st_size > 0 &&
-	    snprintf(partial, sizeof(partial), "%s.partial", f->name) <= NAME_MAX &&
+	if (f->how.keep_partial && behind_flush(f->how.behind, f, f->fd) == 0 && fstat(f->fd, &st) == 0 &&
+	    st.st_size > 0 && snprintf(partial, sizeof(partial), "%s.partial", f->name) <= NAME_MAX &&
 	    renameat(f->dir, f->temp, f->dir, partial) == 0)
 		return;
 	unlinkat(f->dir, f->temp, 0);
@@ -76,6 +76,7 @@ static void file_close(void *arg)
 		f->commit->file = NULL; /* another thread has it: whoever gets it back frees it */
 	if (f->temp != NULL)
 		discard(f);
+	behind_drop(f->how.behind, f);
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->dir >= 0)
@@ -424,48 +425,32 @@ static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 	return 0;
 }
 
-static int write_rest(int fd, uint64_t off, const struct iovec *iov, int n, size_t done)
+/* The disk may begin with what is written, so that the end of a large upload has little to wait for. */
+static void begin_writeback(struct store_file *f, uint64_t end)
 {
-	size_t skip = done;
+	struct store_offload *o = f->how.offload;
+	uint64_t written = behind_written(f->how.behind, f, end);
 
-	for (int i = 0; i < n; i++) {
-		if (skip >= iov[i].iov_len) {
-			skip -= iov[i].iov_len;
-			continue;
-		}
-		while (skip < iov[i].iov_len) {
-			ssize_t r = pwrite(fd, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip, (off_t)(off + done));
-
-			if (r < 0 && errno == EINTR)
-				continue;
-			if (r < 0)
-				return -errno;
-			if (r == 0)
-				return -ENOSPC;
-			done += (size_t)r;
-			skip += (size_t)r;
-		}
-		skip = 0;
-	}
-	return 0;
+	if (!f->how.sync || f->how.in_place || o == NULL || written < f->begun + STORE_WRITEBACK)
+		return;
+	if (o->writeback(o, f->fd, f->begun, written - f->begun) == 0)
+		f->begun = written;
 }
 
 static int file_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
 	struct store_file *f = arg;
 	size_t len = total(iov, n);
-	ssize_t done;
+	int err;
 
 	if (off + len > f->size)
 		return STORE_TOO_BIG;
 	if (check_free(f, len) != 0 || take_memory(f, off + len) != 0)
 		return -ENOSPC;
-	done = pwritev(f->fd, iov, n, (off_t)off);
-	if (done < 0 && errno != EINTR)
-		return -errno;
-	if (done == (ssize_t)len)
-		return 0;
-	return write_rest(f->fd, off, iov, n, done > 0 ? (size_t)done : 0);
+	err = behind_write(f->how.behind, f, f->fd, off, iov, n);
+	if (err == 0)
+		begin_writeback(f, off + len);
+	return err;
 }
 
 static int stream_finish(void *arg)
@@ -722,7 +707,7 @@ static int copy_to(int from, int to)
 
 	while ((n = pread(from, piece, PIECE, off)) > 0) {
 		struct iovec iov = {.iov_base = piece, .iov_len = (size_t)n};
-		int err = write_rest(to, (uint64_t)off, &iov, 1, 0);
+		int err = behind_write(NULL, NULL, to, (uint64_t)off, &iov, 1);
 
 		if (err != 0)
 			return err;
@@ -883,7 +868,7 @@ void store_commit_free(struct store_commit *c)
 static int begin_commit(struct store_file *f)
 {
 	struct store_commit *c = malloc(sizeof(*c));
-	int err = f->text ? stream_finish(f) : 0;
+	int err = f->text ? stream_finish(f) : behind_flush(f->how.behind, f, f->fd);
 
 	if (c == NULL || err != 0) {
 		free(c);

@@ -8,6 +8,7 @@
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
 
+#include "behind.h"
 #include "netascii.h"
 #include "store.h"
 
@@ -49,6 +50,7 @@ struct store_upload {
 	enum store_exists exists;
 	unsigned keep;               /* STORE_EXISTS_VERSION: so many old ones, 0: all */
 	struct store_offload *offload; /* who runs what may block at the end; NULL: here */
+	struct behind *behind;       /* where small writes are collected; NULL: nowhere. Must outlive the upload */
 };
 
 /*
@@ -74,7 +76,12 @@ void store_commit_free(struct store_commit *c);
  */
 struct store_offload {
 	int (*submit)(struct store_offload *o, struct store_commit *c);
+	/* Have the disk begin with these bytes of fd, which stays the caller's. 0, or -errno: not now. */
+	int (*writeback)(struct store_offload *o, int fd, uint64_t off, uint64_t len);
 };
+
+/* So many bytes of an upload are worth a hint to the disk. */
+#define STORE_WRITEBACK (4u << 20)
 
 struct store_ahead {
 	size_t readers;
@@ -104,6 +111,7 @@ struct store_file {
 	char *name;
 	struct store_upload how;
 	uint64_t taken;       /* bytes that are gone from how.memory for us */
+	uint64_t begun;       /* the disk was told to begin with all before this */
 	uint64_t unchecked;   /* bytes written since the free space was looked at */
 	struct store_commit *commit; /* finish has begun: fd, dir, temp and name are in it now */
 };

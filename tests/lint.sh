@@ -74,7 +74,8 @@ transfer_recv: transfer transfer_int options packet retransmit store monotime
 loop: monotime
 udp: addr
 endpoint: transfer packet udp loop addr store monotime
-store_file: store netascii
+store_file: store netascii behind
+behind:
 worker: loop monotime
 '
 

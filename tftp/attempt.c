@@ -189,13 +189,17 @@ static int open_local(struct task *t, struct store *store)
 		return err;
 	}
 	if (!job->write) {
-		err = local_sink(&t->file, store, job->local, job->remote, job->text, &t->stream);
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &t->client->behind,
+		    &t->stream);
 		if (err == 0 && !t->stream)
 			client_tidy(t->client, t->file.dir);
 		return err;
 	}
-	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
+	err = local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
 	    &t->stream);
+	if (err == 0)
+		store_file_ahead(&t->file, &t->client->ahead);
+	return err;
 }
 
 /* The session takes over the store, whatever happens. */

@@ -44,9 +44,15 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
-static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text)
+static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text, struct behind *behind)
 {
-	const struct store_upload how = {.mode = 0666, .text = text, .limit = UINT64_MAX, .nameless = true};
+	const struct store_upload how = {
+		.mode = 0666,
+		.text = text,
+		.limit = UINT64_MAX,
+		.nameless = true,
+		.behind = behind,
+	};
 	char *base = strrchr(path, '/');
 	struct stat st;
 	int dir, err;
@@ -70,7 +76,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 }
 
 int local_sink(struct store_file *f, struct store *store, const char *local, const char *remote, bool text,
-    bool *stream)
+    struct behind *behind, bool *stream)
 {
 	char path[PATH_MAX];
 	int fd, err;
@@ -85,7 +91,7 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 		return err;
 	if (!is_special(path)) {
 		*stream = false;
-		return open_beside(f, store, path, text);
+		return open_beside(f, store, path, text, behind);
 	}
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	return fd < 0 ? -errno : store_file_stream(f, store, fd, text);

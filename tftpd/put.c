@@ -63,6 +63,7 @@ static struct store_upload upload_how(const struct request *r, const struct path
 		.exists = exists[c->on_exists],
 		.keep = c->keep,
 		.offload = s->has_worker ? &s->offload : NULL,
+		.behind = &s->behind,
 	};
 }
 
@@ -179,6 +180,56 @@ static int submit(struct store_offload *o, struct store_commit *c)
 	return 0;
 }
 
+struct writeback_work {
+	struct work work;
+	struct server *server;
+	int fd;
+	uint64_t off, len;
+};
+
+/* A disk that has too much to do lets this wait too. */
+static void writeback_run(struct work *w)
+{
+	const struct writeback_work *wb = (struct writeback_work *)w;
+
+	sync_file_range(wb->fd, (off_t)wb->off, (off_t)wb->len, SYNC_FILE_RANGE_WRITE);
+	close(wb->fd);
+}
+
+static void writeback_done(struct work *w, mono_t now)
+{
+	(void)now;
+	((struct writeback_work *)w)->server->writebacks--;
+	free(w);
+}
+
+static int writeback(struct store_offload *o, int fd, uint64_t off, uint64_t len)
+{
+	struct server *s = (struct server *)((char *)o - offsetof(struct server, offload));
+	struct writeback_work *w;
+
+	/* Two at once are in each other's way, and in that of what is written meanwhile. */
+	if (s->writebacks > 0)
+		return -EBUSY;
+	w = malloc(sizeof(*w));
+	if (w == NULL)
+		return -ENOMEM;
+	*w = (struct writeback_work){
+		.work = {.run = writeback_run, .done = writeback_done},
+		.server = s,
+		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+		.off = off,
+		.len = len,
+	};
+	if (w->fd < 0) {
+		free(w);
+		return -EMFILE;
+	}
+	s->writebacks++;
+	worker_submit(&s->worker, &w->work);
+	return 0;
+}
+
 /* What was left behind. */
 
 struct sweep_work {
@@ -236,6 +287,7 @@ int put_start(struct server *s)
 		return err;
 	s->has_worker = true;
 	s->offload.submit = submit;
+	s->offload.writeback = writeback;
 	/* The whole machine, where tftp-hpa's flags serve it, is not ours to search. */
 	for (int i = 0; i < s->names.nroots; i++)
 		if (strcmp(s->names.roots[i].label, "/") != 0 || c->secure)

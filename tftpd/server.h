@@ -57,9 +57,11 @@ struct server {
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
 	struct store_ahead ahead;
+	struct behind behind;
 	struct worker worker;         /* where uploads wait for the disk; see put_start */
 	bool has_worker;
 	struct store_offload offload;
+	unsigned writebacks;          /* hints to the disk under way */
 	uint64_t upload_memory;       /* bytes that uploads which are collected in memory may still take */
 	bool ending;                  /* the worker shall come to its end */
 	struct job *jobs;             /* all running transfers */

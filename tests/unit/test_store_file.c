@@ -693,6 +693,8 @@ END_TEST
 
 /* Uploads and names that are taken. */
 
+static struct behind behind;
+
 static int upload(int dir, const char *name, const char *text, const struct store_upload *how)
 {
 	struct store_file f;
@@ -771,7 +773,7 @@ START_TEST(what_arrived_of_a_broken_upload_can_be_kept)
 
 	unit_dir_put(dir, "f", "old", 3, 0644);
 	for (int len = 0; len <= 7; len += 7) {
-		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &HOW(.keep_partial = true)), 0);
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &HOW(.keep_partial = true, .behind = &behind)), 0);
 		ck_assert_int_eq(len == 0 ? 0 : write_at(&s, 0, "partial", 7), 0);
 		s.ops->close(s.arg);
 		ck_assert_int_eq(unit_dir_count(dir, "f.partial", NULL), len == 7);
@@ -976,6 +978,9 @@ END_TEST
 struct later {
 	struct store_offload offload;
 	struct store_commit *commit;
+	uint64_t begun;     /* writeback was asked for so far, without a gap */
+	bool unwilling;
+	int asked;
 };
 
 static int keep_commit(struct store_offload *o, struct store_commit *c)
@@ -983,6 +988,71 @@ static int keep_commit(struct store_offload *o, struct store_commit *c)
 	((struct later *)o)->commit = c;
 	return 0;
 }
+
+static int begin(struct store_offload *o, int fd, uint64_t off, uint64_t len)
+{
+	struct later *l = (struct later *)o;
+	struct stat st;
+
+	l->asked++;
+	MUST(off == l->begun);
+	MUST(fstat(fd, &st) == 0 && (uint64_t)st.st_size >= off + len);
+	if (l->unwilling)
+		return -EBUSY;
+	l->begun = off + len;
+	return 0;
+}
+
+START_TEST(the_disk_begins_while_a_large_upload_goes_on)
+{
+	static uint8_t mebibyte[1 << 20];
+	struct later later = {.offload = {.submit = keep_commit, .writeback = begin}, .unwilling = true};
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	for (int sync = 0; sync < 2; sync++) {
+		struct store_upload how = HOW(.offload = &later.offload, .behind = &behind, .sync = sync);
+
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		for (uint64_t i = 0; i < 20; i++) {
+			MUST(write_at(&s, i << 20, mebibyte, sizeof(mebibyte)) == 0);
+			later.unwilling = i < 8;
+		}
+		s.ops->close(s.arg);
+		ck_assert_uint_eq(later.begun, sync ? 18 << 20 : 0);
+	}
+	/* From the fourth mebibyte on each write asks; once one is heard, each fourth. */
+	ck_assert_int_eq(later.asked, 6 + 3);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(what_was_collected_is_written_by_the_finish_which_may_fail)
+{
+	int dir = unit_dir_open(), before = open_fds();
+	struct store_upload how = HOW(.behind = &behind);
+	struct store_file f;
+	struct store s;
+	int good;
+
+	for (int broken = 0; broken < 2; broken++) {
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+		ck_assert_int_eq(write_at(&s, 0, "collected", 9), 0);
+		good = f.fd;
+		if (broken)
+			MUST((f.fd = open("/dev/null", O_RDONLY)) >= 0);
+		ck_assert_int_eq(s.ops->finish(s.arg), broken ? -EBADF : 0);
+		s.ops->close(s.arg);
+		if (broken)
+			close(good);
+		ck_assert(unit_dir_holds(dir, "f", "collected", 9));
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	}
+	ck_assert_int_eq(open_fds(), before);
+	unit_dir_close(dir);
+}
+END_TEST
 
 START_TEST(the_end_of_an_upload_can_be_run_elsewhere)
 {
@@ -1046,5 +1116,6 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
     an_upload_without_a_name_leaves_nothing_when_it_is_killed,
     an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
+    the_disk_begins_while_a_large_upload_goes_on, what_was_collected_is_written_by_the_finish_which_may_fail,
     the_end_of_an_upload_can_be_run_elsewhere,
     an_upload_may_go_while_its_end_is_run_elsewhere)
