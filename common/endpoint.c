@@ -12,6 +12,9 @@
 /* A full batch means that more is probably waiting; so often one endpoint may go on before the others have a turn. */
 #define ROUNDS_MAX 4
 
+/* So many timeouts in a row are taken for a path on which nothing of that size gets through. */
+#define TRIES_WHOLE 2
+
 /* Room that an OACK or ERROR of ours always fits into. */
 #define CONTROL_MAX 1024
 
@@ -453,6 +456,9 @@ static void session_fired(struct loop_timer *t, mono_t now)
 	struct exchange *x = s->endpoint->exchange;
 
 	transfer_timeout(&s->transfer, now);
+	/* Lost again and again: perhaps somebody drops what a router says of their size. Fragments are better than nothing. */
+	if (transfer_tries(&s->transfer) >= TRIES_WHOLE)
+		s->fragments = UDP_FRAGMENTS_ANY;
 	session_pump(s, now);
 	/* Sending may have brought up errors of other sessions on the same socket. */
 	pump_touched(x, now);
@@ -521,6 +527,16 @@ static void show_sent(const struct session *s, const struct run *run, size_t n, 
 		s->endpoint->exchange->tap(s, true, run->buf + off, run->len - off < run->seg ? run->len - off : run->seg, now);
 }
 
+/* A single datagram that fits is marked anyway: a lockstep transfer need not ask for that. */
+static void fragment(struct session *s, const struct run *run)
+{
+	struct udp *u = &s->endpoint->udp;
+	bool marked = s->fragments == UDP_FRAGMENTS_NONE && u->fragments == UDP_FRAGMENTS_LOCAL && run->len <= run->seg;
+
+	if (s->fragments != u->fragments && !marked)
+		udp_fragment(u, s->fragments);
+}
+
 /* A socket may be shared: what one peer's path refuses is remembered for that peer. */
 static int send_to_peer(struct session *s, const struct run *run)
 {
@@ -528,9 +544,16 @@ static int send_to_peer(struct session *s, const struct run *run)
 	const struct addr *from = s->local.sa.sa_family != AF_UNSPEC ? &s->local : NULL;
 	int n;
 
+	fragment(s, run);
 	u->no_gso = s->no_gso;
 	u->gso_fails = s->gso_fails;
 	n = udp_send(u, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+	/* A router has told the kernel of a smaller MTU, or the blocks were asked for so large. */
+	if (n == -EMSGSIZE && s->fragments == UDP_FRAGMENTS_NONE) {
+		s->fragments = UDP_FRAGMENTS_LOCAL;
+		fragment(s, run);
+		n = udp_send(u, &s->peer, from, s->ifindex, run->buf, run->len, run->seg);
+	}
 	s->no_gso = u->no_gso;
 	s->gso_fails = (uint16_t)u->gso_fails;
 	return n;

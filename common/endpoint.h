@@ -128,6 +128,7 @@ struct session {
 	bool relaxed;
 	bool no_gso;                  /* what this peer's path refuses, see struct udp: another's may not */
 	uint16_t gso_fails;
+	enum udp_fragments fragments; /* none, until nothing passes otherwise */
 	uint32_t owed;                /* bytes of DATA that came in and were not passed to moved() yet */
 	struct endpoint *endpoint;
 	struct loop_timer timer;

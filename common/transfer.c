@@ -579,6 +579,11 @@ bool transfer_proved(const struct transfer *t)
 	return t->proved;
 }
 
+unsigned transfer_tries(const struct transfer *t)
+{
+	return t->rt.tries;
+}
+
 mono_t transfer_started(const struct transfer *t)
 {
 	return t->result.started;

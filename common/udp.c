@@ -88,6 +88,7 @@ static void start(struct udp *u, int fd, int family, unsigned without)
 	*u = (struct udp){
 		.fd = fd,
 		.family = family,
+		.fragments = UDP_FRAGMENTS_LOCAL,
 		.no_gso = without & UDP_NO_GSO,
 		.no_mmsg = without & UDP_NO_MMSG,
 	};
@@ -249,6 +250,20 @@ void udp_buffers(struct udp *u, int bytes)
 {
 	buffer(u->fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
 	buffer(u->fd, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
+}
+
+void udp_fragment(struct udp *u, enum udp_fragments which)
+{
+	static const int discover[] = {
+		[UDP_FRAGMENTS_NONE] = IP_PMTUDISC_DO, [UDP_FRAGMENTS_LOCAL] = IP_PMTUDISC_WANT,
+		[UDP_FRAGMENTS_ANY] = IP_PMTUDISC_DONT,
+	};
+
+	if (u->fragments == which)
+		return;
+	u->fragments = which;
+	if (u->family == AF_INET || u->dual)
+		set_int(u->fd, IPPROTO_IP, IP_MTU_DISCOVER, discover[which]);
 }
 
 int udp_local(const struct udp *u, struct addr *out)

@@ -17,9 +17,21 @@
 #define UDP_BATCH 16      /* datagrams (or coalesced runs) per receive call */
 #define UDP_SLOT 65536    /* bytes for each */
 
+/*
+ * Which datagrams IPv4 may fragment. By default what fits the path's MTU, as far as it is known, is marked as not to be,
+ * so that a router where it does not fit says so; but nothing that UDP_SEGMENT cuts is. IPv6 fragments by itself what is
+ * known not to fit, and routers never do.
+ */
+enum udp_fragments {
+	UDP_FRAGMENTS_NONE,  /* all is marked; what does not fit is refused, -EMSGSIZE */
+	UDP_FRAGMENTS_LOCAL, /* the default; what does not fit is sent in fragments */
+	UDP_FRAGMENTS_ANY,   /* nothing is marked */
+};
+
 struct udp {
 	int fd;
 	int family;
+	enum udp_fragments fragments;
 	bool dual;     /* an inherited IPv6 socket that takes IPv4 as well; its datagrams have plain IPv4 addresses here */
 	bool pktinfo;  /* received datagrams carry their local address, sent ones may choose it */
 	bool gro;      /* the kernel may coalesce what we receive */
@@ -88,6 +100,9 @@ void udp_buffers(struct udp *u, int bytes);
  * socket is as it was. Should only the address be refused to the others, their fd is -1: strangers are told by ICMP then.
  */
 int udp_connect(struct udp *u, const struct addr *peer, struct udp *others);
+
+/* What may be fragmented from now on. */
+void udp_fragment(struct udp *u, enum udp_fragments which);
 
 /* The address the socket is bound to. */
 int udp_local(const struct udp *u, struct addr *out);

@@ -51,7 +51,15 @@ static void log_options(struct log_event *e, const struct option_set *granted)
 	log_text(e, "options", text);
 }
 
-static void log_reason(struct log_event *e, const struct transfer_result *r)
+/* It agreed on options, and then not one block of that size has arrived. */
+static bool blocks_too_large(const struct job *j, const struct transfer_result *r)
+{
+	const struct transfer *t = &j->session.transfer;
+
+	return !j->write && r->bytes == 0 && transfer_proved(t) && transfer_terms(t)->blksize > PACKET_BLKSIZE;
+}
+
+static void log_reason(struct log_event *e, const struct job *j, const struct transfer_result *r)
 {
 	switch (r->outcome) {
 	case TRANSFER_RUNNING:
@@ -71,6 +79,8 @@ static void log_reason(struct log_event *e, const struct transfer_result *r)
 		log_text(e, "reason", r->text);
 		if (r->store_error > -4096 && r->store_error < 0)
 			log_text(e, "detail", strerror(-r->store_error));
+		else if (r->outcome == TRANSFER_TIMED_OUT && blocks_too_large(j, r))
+			log_text(e, "detail", "no block came through: is there a smaller MTU on the way? (--blocksize)");
 		return;
 	}
 }
@@ -95,7 +105,7 @@ static void log_verdict(const struct job *j, const struct transfer_result *r, mo
 	if (j->text)
 		log_text(&e, "mode", "netascii");
 	log_options(&e, &j->granted);
-	log_reason(&e, r);
+	log_reason(&e, j, r);
 	log_end(&e);
 }
 

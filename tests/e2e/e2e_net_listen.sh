@@ -86,6 +86,30 @@ serves "an interface" 10.1.0.1
 serves "beside an address of another one" 10.2.0.1
 stop $pid
 
+# One family, and further names of options.
+listen v4only --ipv4 --service "$port"
+serves "--ipv4 --service" 10.1.0.1
+silent "is IPv4 only" "[fd01::1]"
+stop $pid
+listen v6only -6 -S "$port" --ports 30000:30003
+serves "-6 -S" "[fd01::1]"
+silent "is IPv6 only" 10.1.0.1
+stop $pid
+# tftp-hpa's way would be into the background; rules that need more than one step are shown by verbosity
+printf 'r ^first$ second\nr ^second$ file\n' >"$tmp/rules"
+listen here --listen --systemd --stderr --chroot --verbosity 3 --map-file "$tmp/rules" --address "10.1.0.1:$port" --user "$(id -un)"
+check "--listen --systemd stays in the foreground" ours $pid
+check "--map-file behind --chroot" fetch a "tftp://10.1.0.1:$port/first" "$tmp/root/file"
+check "--verbosity 3 tells each rule" test "$(log_lines 'name step=')" -ge 2
+stop $pid
+listen there --foreground --secure --map-steps 1 --map-file "$tmp/rules" --address "10.1.0.1:$port" --user "$(id -un)"
+if fetch a "tftp://10.1.0.1:$port/first" "$tmp/root/file"; then
+	not_ok "--map-steps 1 is one rule and no more"
+else
+	ok "--map-steps 1 is one rule and no more"
+fi
+stop $pid
+
 # Not there yet: the server starts, says so once, and serves it when it comes.
 listen later --address "10.1.0.50:$port" --address "[fd01::50]:$port" --address "10.1.0.1:$port"
 serves "an address that is there while another is not" 10.1.0.1

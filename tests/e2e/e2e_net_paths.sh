@@ -124,6 +124,65 @@ check "what it told" fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --b
 check "is heeded the next time" grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
 stop $pid
 
+# The same for whole windows, which the kernel cuts into datagrams: without "don't fragment" no router would tell. And
+# where none does, because somebody drops what it says, fragments are better than nothing.
+if command -v nft >/dev/null && within a nft -f - 2>"$tmp/nft.err" <<'EOF'; then
+table inet look {
+	counter unmarked { }
+	chain pre {
+		type filter hook prerouting priority 0
+		iifname "a0" ip protocol udp ip frag-off & 0x4000 == 0 counter name "unmarked"
+	}
+	chain out {
+		type filter hook output priority 0
+	}
+}
+EOF
+	# stubborn HOST WINDOW: a client that wants its block size and no other, as firmware does
+	stubborn() {
+		within c timeout 20 perl -MSocket -e '
+			my ($host, $port, $window) = @ARGV;
+			socket(my $s, AF_INET, SOCK_DGRAM, 0) or die;
+			my $to = pack_sockaddr_in($port, inet_aton($host));
+			send($s, "\0\1image\0octet\0blksize\0001428\0windowsize\0$window\0", 0, $to) or die $!;
+			my ($next, $buf) = (1);
+			while ($to = recv($s, $buf, 70000, 0)) {
+				my ($op, $block) = unpack("nn", $buf);
+				die "ERROR $buf" if $op == 5;
+				send($s, "\0\4\0\0", 0, $to) if $op == 6;
+				next if $op != 3 || $block != $next;
+				print substr($buf, 4);
+				my $last = length($buf) < 4 + 1428;
+				send($s, pack("nn", 4, $next), 0, $to) if $last || $next % $window == 0;
+				exit 0 if $last;
+				$next++;
+			}' "$1" "$port" "$2" >"$tmp/got" && cmp -s "$tmp/root/image" "$tmp/got"
+	}
+	unmarked() { within a nft list counter inet look unmarked | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }
+	for mode in --verbose --single-port; do
+		ip route flush cache
+		serve windows $mode "$tmp/root"
+		check "$mode: a window" fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428 --windowsize 16
+		check "$mode: not a datagram of it may be fragmented" test "$(unmarked)" -eq 0
+		check "$mode: a router with a smaller MTU meets a window" \
+			fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428 --windowsize 16
+		sleep 1.1
+		check "$mode: what it told" fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
+		check "$mode: is heeded the next time" grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
+		stop $pid
+		ip route flush cache
+		within a nft add rule inet look out icmp type destination-unreachable drop
+		serve hole $mode "$tmp/root"
+		check "$mode: a router that says nothing" stubborn 10.1.0.1 1
+		check "$mode: a router that says nothing, a window" stubborn 10.1.0.1 16
+		stop $pid
+		within a nft flush chain inet look out
+		within a nft reset counter inet look unmarked >/dev/null
+	done
+else
+	skip "windows and routers: $(head -1 "$tmp/nft.err" 2>/dev/null)"
+fi
+
 # One client behind a small MTU slows down no other one on the same socket.
 ip route add 10.1.0.2/32 dev s0 mtu 600
 serve shared --single-port --blocksize max "$tmp/root"

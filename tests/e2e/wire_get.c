@@ -670,6 +670,34 @@ static void count_blocks(int op, unsigned copies[], size_t n)
 	}
 }
 
+START_TEST(blocks_that_never_arrive_are_told_from_a_client_that_left)
+{
+	struct server s;
+	server_start(&s, "--give-up", "1", NULL);
+	wire_fill(data, sizeof(data), 1);
+	server_put(&s, "large", data, 5000);
+	server_put(&s, "left", data, 5000);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_RRQ, "large", "octet", "blksize", "1400", NULL);
+	wire_expect_oack(&w, "blksize\0" "1400");
+	wire_follow(&w);
+	wire_ack(&w, 0);
+	wire_dial(&other, wire_local, s.port);
+	wire_request(&other, OP_RRQ, "left", "octet", "blksize", "1400", NULL);
+	wire_expect_oack(&other, "blksize\0" "1400");
+	wire_follow(&other);
+	wire_ack(&other, 0);
+	wire_expect_data(&other, 1, data, 1400);
+	wire_ack(&other, 1);
+	ck_assert(server_logged(&s, "fell silent", 2));
+	ck_assert_uint_eq(server_log_count(&s, "smaller MTU on the way"), 1);
+	ck_assert(strstr(strstr(server_log(&s), "failed read file=large"), "smaller MTU") != NULL);
+	wire_close(&w);
+	wire_close(&other);
+	server_stop(&s);
+}
+END_TEST
+
 START_TEST(duplicate_sends_everything_so_many_times_more)
 {
 	struct server s;
@@ -720,4 +748,5 @@ WIRE_MAIN("wire_get", read_without_options_comes_in_blocks_of_512, answer_comes_
     many_acks_of_one_gap_cause_no_storm, block_numbers_wrap_to_0, block_numbers_wrap_as_rollover_says,
     netascii_expands_line_ends_also_at_block_borders, mode_may_be_in_any_case, other_modes_are_refused,
     answer_comes_from_the_address_that_was_asked, ipv6_works_like_ipv4, sigterm_ends_an_idle_server,
-    sigterm_lets_a_running_transfer_end, duplicate_sends_everything_so_many_times_more)
+    sigterm_lets_a_running_transfer_end, duplicate_sends_everything_so_many_times_more,
+    blocks_that_never_arrive_are_told_from_a_client_that_left)

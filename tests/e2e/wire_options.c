@@ -184,6 +184,18 @@ START_TEST(windowsize_is_clamped_and_never_raised)
 }
 END_TEST
 
+START_TEST(window_bytes_bound_a_window)
+{
+	server_start(&s, "--window-bytes", "8192", "--windowsize", "32", NULL);
+	wire_fill(data, sizeof(data), 3);
+	server_put(&s, "file", data, sizeof(data));
+	answers("file", "windowsize\0" "16", "windowsize", "64");
+	answers("file", "blksize\0" "1024\0" "windowsize\0" "8", "blksize", "1024", "windowsize", "64");
+	answers("file", "blksize\0" "64\0" "windowsize\0" "32", "blksize", "64", "windowsize", "64");
+	stop();
+}
+END_TEST
+
 START_TEST(rollover_is_echoed)
 {
 	start();
@@ -276,6 +288,6 @@ END_TEST
 WIRE_MAIN("wire_options", oack_is_byte_exact_and_in_the_order_asked, option_names_are_read_in_any_case,
     unknown_options_are_left_out, values_that_are_no_numbers_are_as_if_not_there,
     values_out_of_range_are_as_if_not_there, timeout_is_echoed_exactly, blksize_is_clamped_and_never_raised,
-    blksize2_is_a_power_of_two, windowsize_is_clamped_and_never_raised, rollover_is_echoed,
+    blksize2_is_a_power_of_two, windowsize_is_clamped_and_never_raised, window_bytes_bound_a_window, rollover_is_echoed,
     first_of_a_repeated_option_counts, empty_file_has_no_tsize_in_its_oack, netascii_has_no_tsize_that_is_not_true,
     padding_after_the_options_is_forgiven, every_granted_blksize_is_kept)
