@@ -274,8 +274,8 @@ static void warn_names(struct server *s)
 static int become(struct server *s, const struct privs *privs, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = s->config;
-	bool jailed;
-	int status;
+	bool jail;
+	int status, jailed;
 
 	if (!privs->change && geteuid() == 0)
 		log_line(&s->log, LOG_LEVEL_WARNING, "running as root: there is no user tftp or nobody (see --user)");
@@ -283,8 +283,17 @@ static int become(struct server *s, const struct privs *privs, char error[CONFIG
 		log_line(&s->log, LOG_LEVEL_NOTICE, "there is no user tftp: running as %s (see --user)", privs->user);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
-	status = privs_drop(privs, c->secure ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
-	if (status == 0 && c->secure && !jailed)
+	/*
+	 * Everything that is opened later is opened from a directory that is open already, so one root directory is as good as
+	 * another, unless links may lead anywhere. Who stays root could leave it again.
+	 */
+	jail = c->secure || (privs_lose(privs) && c->symlinks != CONFIG_SYMLINKS_ANY);
+	status = privs_drop(privs, jail ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
+	if (status == 0 && c->secure && jailed < 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot chroot: %s", strerror(-jailed));
+		status = EX_OSERR;
+	}
+	if (status == 0 && c->secure && jailed == 0)
 		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
 	if (status == 0)
 		warn_names(s);
@@ -385,13 +394,45 @@ static int serve(struct server *s, const char *self)
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
 
+/* Whether a file can be written, or made where there is none yet, without doing either. */
+static int check_place(const char *option, const char *path, char error[CONFIG_ERROR_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	struct stat st;
+	int err = 0;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		err = EISDIR;
+	else if (access(path, W_OK) != 0 && (errno != ENOENT || access(dir, W_OK | X_OK) != 0))
+		err = errno;
+	if (err == 0)
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "cannot write --%s \"%.160s\": %s", option, path, strerror(err));
+	return EX_CONFIG;
+}
+
+static int check_places(const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	struct log log;
+	int status = 0;
+
+	if (c->log != NULL && strcmp(c->log, "syslog") == 0)
+		status = logs_open(&log, c, error);
+	else if (c->log != NULL && strcmp(c->log, "stderr") != 0)
+		status = check_place("log", c->log, error);
+	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, error) : status;
+}
+
 /* --explain, --check, --map-test: the answer for the user that would open the files. */
 static int answer_as(const struct config *c, const struct privs *privs, const struct names *names,
     const struct lists *lists, char error[CONFIG_ERROR_MAX])
 {
-	bool jailed;
-	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0;
+	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0, jailed;
 
+	if (status == 0 && c->action == CONFIG_CHECK)
+		status = check_places(c, error);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
 	if (status == 0 && c->action == CONFIG_MAP_TEST)
