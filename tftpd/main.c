@@ -467,41 +467,51 @@ static int answer(const struct config *c)
 	return fail(c->action == CONFIG_CHECK ? EX_CONFIG : status, error);
 }
 
-int main(int argc, char **argv)
+/* From an open log to the end. */
+static int run(const struct config *c, const char *self)
 {
 	static struct server server; /* too large for some stacks; used through pointers only */
-	struct config config;
+	char error[CONFIG_ERROR_MAX];
 	struct log log;
+	int status = logs_open(&log, c, error);
+
+	if (status != 0)
+		return fail(status, error);
+	status = server_init(&server, c, &log);
+	if (status != 0)
+		return fail(EX_OSERR, strerror(-status));
+	status = serve(&server, self);
+	server_free(&server);
+	return status;
+}
+
+static int act(const struct config *c, const char *self)
+{
+	switch (c->action) {
+	case CONFIG_RUN:
+		return run(c, self);
+	case CONFIG_HELP:
+		config_usage(stdout);
+		return EX_OK;
+	case CONFIG_VERSION:
+		printf("tftpd %s\n", VERSION);
+		return EX_OK;
+	case CONFIG_CHECK: case CONFIG_EXPLAIN: case CONFIG_MAP_TEST:
+		break;
+	}
+	return answer(c);
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
 	char error[CONFIG_ERROR_MAX];
 	int status = config_parse(&config, argc, argv, error);
 
-	if (status != 0) {
+	if (status == 0)
+		status = act(&config, argv[0]);
+	else
 		fprintf(stderr, "tftpd: %s\n(tftpd --help lists the options)\n", error);
-		return status;
-	}
-	if (config.action == CONFIG_HELP) {
-		config_usage(stdout);
-		return EX_OK;
-	}
-	if (config.action == CONFIG_VERSION) {
-		printf("tftpd %s\n", VERSION);
-		return EX_OK;
-	}
-	if (config.action != CONFIG_RUN) {
-		status = answer(&config);
-		config_free(&config);
-		return status;
-	}
-	status = logs_open(&log, &config, error);
-	if (status != 0) {
-		config_free(&config);
-		return fail(status, error);
-	}
-	status = server_init(&server, &config, &log);
-	if (status != 0)
-		return fail(EX_OSERR, strerror(-status));
-	status = serve(&server, argv[0]);
-	server_free(&server);
 	config_free(&config);
 	return status;
 }
