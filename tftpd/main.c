@@ -3,6 +3,7 @@
  * background where that is wanted, serve.
  */
 #include "config.h"
+#include "daemon.h"
 #include "explain.h"
 #include "listen.h"
 #include "logs.h"
@@ -16,11 +17,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -98,165 +97,6 @@ static int fail(int status, const char *sentence)
 	return status;
 }
 
-/* Into the background. */
-
-/* What is needed after privileges and the old root directory are gone. */
-struct daemon {
-	bool detach;
-	int ready;       /* pipe to the parent, which waits until all is well; -1: none */
-	int pidfile;     /* open, to be written once the pid is known; -1: none */
-	int keeper;      /* pipe to who removes it, see keep_pidfile; -1: we can */
-	int piddir;      /* then: the directory it is in; else -1 */
-};
-
-/*
- * The pid file lies where the user that we become may not remove it, so a child that stays root does: it waits for the
- * end of its pipe, which is our end however that comes. A file that a successor has written meanwhile is left alone.
- */
-static void keep_pidfile(const char *path, int from)
-{
-	char mine[32], now[32];
-	ssize_t n, len = 0;
-	sigset_t all;
-	int fd;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	while (len < (ssize_t)sizeof(mine) && (n = read(from, mine + len, sizeof(mine) - (size_t)len)) > 0)
-		len += n;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	n = fd < 0 ? -1 : read(fd, now, sizeof(now));
-	if (len > 0 && n == len && memcmp(mine, now, (size_t)n) == 0)
-		unlink(path);
-	_exit(0);
-}
-
-static int start_keeper(struct daemon *d, const struct server *s, const char *path)
-{
-	int ends[2];
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) != 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		close(ends[1]);
-		listen_forget(s);
-		if (d->ready >= 0)
-			close(d->ready);
-		if (fork() == 0)
-			keep_pidfile(path, ends[0]);
-		_exit(0);
-	}
-	close(ends[0]);
-	d->keeper = ends[1];
-	if (pid < 0)
-		return -errno;
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return 0;
-}
-
-/* "/" is the working directory by the time it is removed, so its own is kept. */
-static int open_piddir(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-	int fd;
-
-	if (slash == NULL)
-		strcpy(dir, ".");
-	else if ((size_t)snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - path), path) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static void remove_pidfile(const struct daemon *d, const struct config *c)
-{
-	const char *slash;
-
-	if (d->piddir < 0)
-		return;
-	slash = strrchr(c->pidfile, '/');
-	unlinkat(d->piddir, slash != NULL ? slash + 1 : c->pidfile, 0);
-	close(d->piddir);
-}
-
-static int open_pidfile(struct daemon *d, const struct server *s, bool keeper, char error[CONFIG_ERROR_MAX])
-{
-	const char *path = s->config->pidfile;
-	int err = 0;
-
-	if (path == NULL)
-		return 0;
-	d->pidfile = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
-	if (d->pidfile < 0)
-		err = -errno;
-	else if (keeper)
-		err = start_keeper(d, s, path);
-	else if ((d->piddir = open_piddir(path)) < 0)
-		err = d->piddir;
-	if (err == 0)
-		return 0;
-	snprintf(error, CONFIG_ERROR_MAX, "cannot write the pid file \"%.128s\": %s", path, strerror(-err));
-	return EX_OSERR;
-}
-
-static void write_pid(struct daemon *d)
-{
-	char pid[32];
-	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	bool wrong = false;
-
-	if (d->pidfile < 0)
-		return;
-	wrong |= ftruncate(d->pidfile, 0) != 0 || write(d->pidfile, pid, (size_t)len) != len;
-	if (d->keeper >= 0)
-		wrong |= write(d->keeper, pid, (size_t)len) != len;
-	/* A full disk under /run is no reason not to serve. */
-	(void)wrong;
-	close(d->pidfile);
-}
-
-/*
- * The parent stays until the child says that all is well, so that whoever started us learns of a failure. Threads come
- * later, so this may still fork.
- */
-static int detach(struct daemon *d)
-{
-	int ends[2], null;
-	char byte;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) != 0 || (pid = fork()) < 0)
-		return -errno;
-	if (pid > 0) {
-		close(ends[1]);
-		/* Nothing of ours must be tidied up twice. */
-		_exit(read(ends[0], &byte, 1) == 1 ? EX_OK : EX_OSERR);
-	}
-	close(ends[0]);
-	d->ready = ends[1];
-	setsid();
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != STDERR_FILENO || !d->detach)
-			dup2(null, fd);
-	return chdir("/") == 0 ? 0 : -errno;
-}
-
-/* All is well. Nobody is at the other end of standard error any more, unless --stderr says so. */
-static void tell_parent(struct daemon *d, const struct config *c)
-{
-	if (d->ready < 0)
-		return;
-	if (write(d->ready, "", 1) == 1 && !logs_to_stderr(c))
-		dup2(STDOUT_FILENO, STDERR_FILENO);
-	close(d->ready);
-	d->ready = -1;
-}
-
 /* Start. */
 
 /* What an administrator should know before the first client finds out. */
@@ -319,14 +159,14 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 	if (listen_open(s, error) != 0)
 		return EX_OSERR;
 	announce(s, self);
-	status = open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
-	if (status == 0 && d->detach && (status = detach(d)) != 0) {
+	status = daemon_open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
+	if (status == 0 && d->detach && (status = daemon_detach(d)) != 0) {
 		snprintf(error, CONFIG_ERROR_MAX, "cannot go into the background: %s", strerror(-status));
 		status = EX_OSERR;
 	}
 	if (status != 0)
 		return status;
-	write_pid(d);
+	daemon_write_pid(d);
 	opener_start(s);
 	return become(s, &privs, error);
 }
@@ -373,7 +213,7 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 static int serve(struct server *s, const char *self)
 {
 	const struct config *c = s->config;
-	struct daemon d = {.detach = config_background(c), .ready = -1, .pidfile = -1, .keeper = -1, .piddir = -1};
+	struct daemon d = DAEMON_INIT(config_background(c));
 	char error[CONFIG_ERROR_MAX];
 	int status = start(s, &d, self, error), err;
 
@@ -381,16 +221,16 @@ static int serve(struct server *s, const char *self)
 	if (status == 0)
 		status = confine(s, &d, error);
 	if (status != 0) {
-		remove_pidfile(&d, c);
+		daemon_remove_pidfile(&d, c);
 		return fail(status, error);
 	}
 	err = put_start(s);
 	if (err == 0) {
 		ready(s);
-		tell_parent(&d, c);
+		daemon_ready(&d, c);
 		err = server_run(s);
 	}
-	remove_pidfile(&d, c);
+	daemon_remove_pidfile(&d, c);
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
 
