@@ -391,22 +391,31 @@ void listen_forget(const struct server *s)
 		close(s->listeners[i].endpoint.udp.fd);
 }
 
+/* One address of the command line, or NULL for all: whether there is such a host, interface and port. */
+static int check_address(const struct config *c, const char *given, char error[CONFIG_ERROR_MAX])
+{
+	char copy[256] = "", *host = NULL, *port = NULL;
+	struct addr addrs[SERVER_LISTENERS];
+	int n = EAI_NONAME;
+
+	if (given == NULL || ((size_t)snprintf(copy, sizeof(copy), "%s", given) < sizeof(copy) &&
+	    addr_split(copy, &host, &port) == 0))
+		n = addr_resolve(host != NULL && if_nametoindex(host) != 0 ? NULL : host, port != NULL ? port : c->port,
+		    CONFIG_PORT, c->family, addrs, SERVER_LISTENERS);
+	if (n >= 0)
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "--%s \"%.128s\": %s", given != NULL ? "address" : "port",
+	    given != NULL ? given : c->port, gai_strerror(n));
+	return EX_CONFIG;
+}
+
 int listen_check(const struct config *c, char error[CONFIG_ERROR_MAX])
 {
-	for (int i = 0; i < c->naddresses; i++) {
-		char copy[256], *host, *port;
-		struct addr addrs[SERVER_LISTENERS];
-		int n = EAI_NONAME;
+	int status = c->naddresses == 0 && c->port != NULL ? check_address(c, NULL, error) : 0;
 
-		snprintf(copy, sizeof(copy), "%s", c->addresses[i]);
-		if (strlen(c->addresses[i]) < sizeof(copy) && addr_split(copy, &host, &port) == 0)
-			n = addr_resolve(host != NULL && if_nametoindex(host) != 0 ? NULL : host, port != NULL ? port : c->port, CONFIG_PORT, c->family, addrs, SERVER_LISTENERS);
-		if (n < 0) {
-			snprintf(error, CONFIG_ERROR_MAX, "--address \"%.128s\": %s", c->addresses[i], gai_strerror(n));
-			return EX_CONFIG;
-		}
-	}
-	return 0;
+	for (int i = 0; status == 0 && i < c->naddresses; i++)
+		status = check_address(c, c->addresses[i], error);
+	return status;
 }
 
 const char *listen_describe(const struct server *s, char *buf, size_t cap)

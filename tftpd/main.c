@@ -3,6 +3,7 @@
  * background where that is wanted, serve.
  */
 #include "config.h"
+#include "daemon.h"
 #include "explain.h"
 #include "listen.h"
 #include "logs.h"
@@ -16,11 +17,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -98,165 +97,6 @@ static int fail(int status, const char *sentence)
 	return status;
 }
 
-/* Into the background. */
-
-/* What is needed after privileges and the old root directory are gone. */
-struct daemon {
-	bool detach;
-	int ready;       /* pipe to the parent, which waits until all is well; -1: none */
-	int pidfile;     /* open, to be written once the pid is known; -1: none */
-	int keeper;      /* pipe to who removes it, see keep_pidfile; -1: we can */
-	int piddir;      /* then: the directory it is in; else -1 */
-};
-
-/*
- * The pid file lies where the user that we become may not remove it, so a child that stays root does: it waits for the
- * end of its pipe, which is our end however that comes. A file that a successor has written meanwhile is left alone.
- */
-static void keep_pidfile(const char *path, int from)
-{
-	char mine[32], now[32];
-	ssize_t n, len = 0;
-	sigset_t all;
-	int fd;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	while (len < (ssize_t)sizeof(mine) && (n = read(from, mine + len, sizeof(mine) - (size_t)len)) > 0)
-		len += n;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	n = fd < 0 ? -1 : read(fd, now, sizeof(now));
-	if (len > 0 && n == len && memcmp(mine, now, (size_t)n) == 0)
-		unlink(path);
-	_exit(0);
-}
-
-static int start_keeper(struct daemon *d, const struct server *s, const char *path)
-{
-	int ends[2];
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) != 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		close(ends[1]);
-		listen_forget(s);
-		if (d->ready >= 0)
-			close(d->ready);
-		if (fork() == 0)
-			keep_pidfile(path, ends[0]);
-		_exit(0);
-	}
-	close(ends[0]);
-	d->keeper = ends[1];
-	if (pid < 0)
-		return -errno;
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return 0;
-}
-
-/* "/" is the working directory by the time it is removed, so its own is kept. */
-static int open_piddir(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-	int fd;
-
-	if (slash == NULL)
-		strcpy(dir, ".");
-	else if ((size_t)snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - path), path) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static void remove_pidfile(const struct daemon *d, const struct config *c)
-{
-	const char *slash;
-
-	if (d->piddir < 0)
-		return;
-	slash = strrchr(c->pidfile, '/');
-	unlinkat(d->piddir, slash != NULL ? slash + 1 : c->pidfile, 0);
-	close(d->piddir);
-}
-
-static int open_pidfile(struct daemon *d, const struct server *s, bool keeper, char error[CONFIG_ERROR_MAX])
-{
-	const char *path = s->config->pidfile;
-	int err = 0;
-
-	if (path == NULL)
-		return 0;
-	d->pidfile = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
-	if (d->pidfile < 0)
-		err = -errno;
-	else if (keeper)
-		err = start_keeper(d, s, path);
-	else if ((d->piddir = open_piddir(path)) < 0)
-		err = d->piddir;
-	if (err == 0)
-		return 0;
-	snprintf(error, CONFIG_ERROR_MAX, "cannot write the pid file \"%.128s\": %s", path, strerror(-err));
-	return EX_OSERR;
-}
-
-static void write_pid(struct daemon *d)
-{
-	char pid[32];
-	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	bool wrong = false;
-
-	if (d->pidfile < 0)
-		return;
-	wrong |= ftruncate(d->pidfile, 0) != 0 || write(d->pidfile, pid, (size_t)len) != len;
-	if (d->keeper >= 0)
-		wrong |= write(d->keeper, pid, (size_t)len) != len;
-	/* A full disk under /run is no reason not to serve. */
-	(void)wrong;
-	close(d->pidfile);
-}
-
-/*
- * The parent stays until the child says that all is well, so that whoever started us learns of a failure. Threads come
- * later, so this may still fork.
- */
-static int detach(struct daemon *d)
-{
-	int ends[2], null;
-	char byte;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) != 0 || (pid = fork()) < 0)
-		return -errno;
-	if (pid > 0) {
-		close(ends[1]);
-		/* Nothing of ours must be tidied up twice. */
-		_exit(read(ends[0], &byte, 1) == 1 ? EX_OK : EX_OSERR);
-	}
-	close(ends[0]);
-	d->ready = ends[1];
-	setsid();
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != STDERR_FILENO || !d->detach)
-			dup2(null, fd);
-	return chdir("/") == 0 ? 0 : -errno;
-}
-
-/* All is well. Nobody is at the other end of standard error any more, unless --stderr says so. */
-static void tell_parent(struct daemon *d, const struct config *c)
-{
-	if (d->ready < 0)
-		return;
-	if (write(d->ready, "", 1) == 1 && !logs_to_stderr(c))
-		dup2(STDOUT_FILENO, STDERR_FILENO);
-	close(d->ready);
-	d->ready = -1;
-}
-
 /* Start. */
 
 /* What an administrator should know before the first client finds out. */
@@ -274,8 +114,8 @@ static void warn_names(struct server *s)
 static int become(struct server *s, const struct privs *privs, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = s->config;
-	bool jailed;
-	int status;
+	bool jail;
+	int status, jailed;
 
 	if (!privs->change && geteuid() == 0)
 		log_line(&s->log, LOG_LEVEL_WARNING, "running as root: there is no user tftp or nobody (see --user)");
@@ -283,8 +123,17 @@ static int become(struct server *s, const struct privs *privs, char error[CONFIG
 		log_line(&s->log, LOG_LEVEL_NOTICE, "there is no user tftp: running as %s (see --user)", privs->user);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
-	status = privs_drop(privs, c->secure ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
-	if (status == 0 && c->secure && !jailed)
+	/*
+	 * Everything that is opened later is opened from a directory that is open already, so one root directory is as good as
+	 * another, unless links may lead anywhere. Who stays root could leave it again.
+	 */
+	jail = c->secure || (privs_lose(privs) && c->symlinks != CONFIG_SYMLINKS_ANY);
+	status = privs_drop(privs, jail ? s->names.roots[0].base.fd : -1, config_low_ports(c), &jailed, error);
+	if (status == 0 && c->secure && jailed < 0) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot chroot: %s", strerror(-jailed));
+		status = EX_OSERR;
+	}
+	if (status == 0 && c->secure && jailed == 0)
 		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
 	if (status == 0)
 		warn_names(s);
@@ -310,14 +159,14 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 	if (listen_open(s, error) != 0)
 		return EX_OSERR;
 	announce(s, self);
-	status = open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
-	if (status == 0 && d->detach && (status = detach(d)) != 0) {
+	status = daemon_open_pidfile(d, s, privs_lose(&privs) || c->secure, error);
+	if (status == 0 && d->detach && (status = daemon_detach(d)) != 0) {
 		snprintf(error, CONFIG_ERROR_MAX, "cannot go into the background: %s", strerror(-status));
 		status = EX_OSERR;
 	}
 	if (status != 0)
 		return status;
-	write_pid(d);
+	daemon_write_pid(d);
 	opener_start(s);
 	return become(s, &privs, error);
 }
@@ -364,7 +213,7 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 static int serve(struct server *s, const char *self)
 {
 	const struct config *c = s->config;
-	struct daemon d = {.detach = config_background(c), .ready = -1, .pidfile = -1, .keeper = -1, .piddir = -1};
+	struct daemon d = DAEMON_INIT(config_background(c));
 	char error[CONFIG_ERROR_MAX];
 	int status = start(s, &d, self, error), err;
 
@@ -372,26 +221,58 @@ static int serve(struct server *s, const char *self)
 	if (status == 0)
 		status = confine(s, &d, error);
 	if (status != 0) {
-		remove_pidfile(&d, c);
+		daemon_remove_pidfile(&d, c);
 		return fail(status, error);
 	}
 	err = put_start(s);
 	if (err == 0) {
 		ready(s);
-		tell_parent(&d, c);
+		daemon_ready(&d, c);
 		err = server_run(s);
 	}
-	remove_pidfile(&d, c);
+	daemon_remove_pidfile(&d, c);
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
+}
+
+/* Whether a file can be written, or made where there is none yet, without doing either. */
+static int check_place(const char *option, const char *path, char error[CONFIG_ERROR_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	struct stat st;
+	int err = 0;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		err = EISDIR;
+	else if (access(path, W_OK) != 0 && (errno != ENOENT || access(dir, W_OK | X_OK) != 0))
+		err = errno;
+	if (err == 0)
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX, "cannot write --%s \"%.160s\": %s", option, path, strerror(err));
+	return EX_CONFIG;
+}
+
+static int check_places(const struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	struct log log;
+	int status = 0;
+
+	if (c->log != NULL && strcmp(c->log, "syslog") == 0)
+		status = logs_open(&log, c, error);
+	else if (c->log != NULL && strcmp(c->log, "stderr") != 0)
+		status = check_place("log", c->log, error);
+	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, error) : status;
 }
 
 /* --explain, --check, --map-test: the answer for the user that would open the files. */
 static int answer_as(const struct config *c, const struct privs *privs, const struct names *names,
     const struct lists *lists, char error[CONFIG_ERROR_MAX])
 {
-	bool jailed;
-	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0;
+	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0, jailed;
 
+	if (status == 0 && c->action == CONFIG_CHECK)
+		status = check_places(c, error);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
 	if (status == 0 && c->action == CONFIG_MAP_TEST)
@@ -426,41 +307,51 @@ static int answer(const struct config *c)
 	return fail(c->action == CONFIG_CHECK ? EX_CONFIG : status, error);
 }
 
-int main(int argc, char **argv)
+/* From an open log to the end. */
+static int run(const struct config *c, const char *self)
 {
 	static struct server server; /* too large for some stacks; used through pointers only */
-	struct config config;
+	char error[CONFIG_ERROR_MAX];
 	struct log log;
+	int status = logs_open(&log, c, error);
+
+	if (status != 0)
+		return fail(status, error);
+	status = server_init(&server, c, &log);
+	if (status != 0)
+		return fail(EX_OSERR, strerror(-status));
+	status = serve(&server, self);
+	server_free(&server);
+	return status;
+}
+
+static int act(const struct config *c, const char *self)
+{
+	switch (c->action) {
+	case CONFIG_RUN:
+		return run(c, self);
+	case CONFIG_HELP:
+		config_usage(stdout);
+		return EX_OK;
+	case CONFIG_VERSION:
+		printf("tftpd %s\n", VERSION);
+		return EX_OK;
+	case CONFIG_CHECK: case CONFIG_EXPLAIN: case CONFIG_MAP_TEST:
+		break;
+	}
+	return answer(c);
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
 	char error[CONFIG_ERROR_MAX];
 	int status = config_parse(&config, argc, argv, error);
 
-	if (status != 0) {
+	if (status == 0)
+		status = act(&config, argv[0]);
+	else
 		fprintf(stderr, "tftpd: %s\n(tftpd --help lists the options)\n", error);
-		return status;
-	}
-	if (config.action == CONFIG_HELP) {
-		config_usage(stdout);
-		return EX_OK;
-	}
-	if (config.action == CONFIG_VERSION) {
-		printf("tftpd %s\n", VERSION);
-		return EX_OK;
-	}
-	if (config.action != CONFIG_RUN) {
-		status = answer(&config);
-		config_free(&config);
-		return status;
-	}
-	status = logs_open(&log, &config, error);
-	if (status != 0) {
-		config_free(&config);
-		return fail(status, error);
-	}
-	status = server_init(&server, &config, &log);
-	if (status != 0)
-		return fail(EX_OSERR, strerror(-status));
-	status = serve(&server, argv[0]);
-	server_free(&server);
 	config_free(&config);
 	return status;
 }

@@ -84,16 +84,11 @@ static bool regained(const struct privs *p)
 	return p->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0 || chroot(".") == 0);
 }
 
-int privs_drop(const struct privs *p, int root, bool low_ports, bool *jailed, char error[CONFIG_ERROR_MAX])
+int privs_drop(const struct privs *p, int root, bool low_ports, int *jailed, char error[CONFIG_ERROR_MAX])
 {
-	*jailed = false;
-	if (root >= 0 && geteuid() == 0) {
-		if (fchdir(root) != 0 || chroot(".") != 0) {
-			snprintf(error, CONFIG_ERROR_MAX, "cannot chroot: %s", strerror(errno));
-			return EX_OSERR;
-		}
-		*jailed = true;
-	}
+	*jailed = 0;
+	if (root >= 0 && geteuid() == 0)
+		*jailed = fchdir(root) == 0 && chroot(".") == 0 ? 1 : -errno;
 	if (!p->change)
 		return 0;
 	if (setgroups((size_t)p->ngroups, p->groups) != 0)

@@ -26,10 +26,10 @@ int privs_find(struct privs *p, const struct config *c, char error[CONFIG_ERROR_
 
 /*
  * Become that user, with the right to bind ports below 1024 if `low_ports`, and with `root` (a descriptor, -1: none) as
- * the process's root directory where we may. *jailed says whether that was done. Returns 0 or a status and a sentence;
- * then the process must end.
+ * the process's root directory. *jailed is 1 where that was done, 0 where we are not root, -errno where root may not do
+ * it, as in some containers. Returns 0 or a status and a sentence; then the process must end.
  */
-int privs_drop(const struct privs *p, int root, bool low_ports, bool *jailed, char error[CONFIG_ERROR_MAX]);
+int privs_drop(const struct privs *p, int root, bool low_ports, int *jailed, char error[CONFIG_ERROR_MAX]);
 
 /* Whether p changes to a user who may not remove what we can now. */
 bool privs_lose(const struct privs *p);

@@ -181,32 +181,30 @@ static const int allowed[] = {
 	437,
 #endif
 	SYS_fstat, SYS_newfstatat, SYS_statx, SYS_bind, SYS_connect, SYS_getsockname, SYS_getsockopt, SYS_setsockopt,
-	SYS_fcntl, SYS_lseek, SYS_getdents64, SYS_readlinkat, SYS_fstatfs, SYS_statfs, SYS_faccessat,
+	SYS_fcntl, SYS_lseek, SYS_getdents64, SYS_readlinkat, SYS_fstatfs, SYS_faccessat,
 #ifdef SYS_faccessat2
 	SYS_faccessat2,
 #else
 	439,
 #endif
 	/* uploads */
-	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fallocate, SYS_ftruncate, SYS_fadvise64, SYS_readahead,
-	SYS_linkat, SYS_unlinkat, SYS_renameat2, SYS_mkdirat, SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_utimensat,
-	SYS_copy_file_range, SYS_umask, SYS_flock, SYS_memfd_create,
+	SYS_fsync, SYS_fallocate, SYS_ftruncate, SYS_linkat, SYS_unlinkat, SYS_renameat2, SYS_mkdirat, SYS_fchmod,
+	SYS_flock, SYS_memfd_create,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif
-	/* memory, threads, signals */
+	/* memory, threads, signals; sysinfo is glibc's qsort, uname the resolver, dup3 leaving the terminal */
 	SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_set_robust_list, SYS_sched_getaffinity, SYS_sched_yield,
 #ifdef SYS_rseq
 	SYS_rseq,
 #endif
-	SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_sigaltstack, SYS_signalfd4, SYS_eventfd2,
+	SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_sigaltstack, SYS_eventfd2,
 	SYS_restart_syscall, SYS_nanosleep, SYS_clock_nanosleep, SYS_gettimeofday, SYS_getrandom,
 	SYS_getpid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_sysinfo, SYS_uname,
-	SYS_dup, SYS_dup3, SYS_pipe2, SYS_exit, SYS_exit_group,
+	SYS_dup3, SYS_exit, SYS_exit_group,
 	/* what the C libraries of x86-64 still make of newer calls */
 #ifdef SYS_open
-	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_unlink, SYS_rename, SYS_link, SYS_mkdir, SYS_rmdir, SYS_chmod,
-	SYS_readlink, SYS_dup2, SYS_pipe, SYS_eventfd, SYS_signalfd, SYS_time,
+	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_dup2,
 #endif
 };
 

@@ -84,6 +84,9 @@ answer "the lists are all the new ones" 'W new octet 10' 'taken'
 again 4
 knock after-empty
 says "empty lists of who is welcome let in nobody" 'denied file=after-empty'
+perl -e 'print "10.$_.0.0/16\n2001:db8:$_\::/48\n" for 0 .. 255; print "127.0.0.0/8\n"' >"$tmp/lists/allow"
+again 5
+answer "a long list is sorted in the sandbox too" 'R small octet' 'served 5 *'
 wait $running
 check "the transfer that ran through all of this is complete" cmp -s "$tmp/root/big" "$tmp/here/big"
 check "it ended after the first change" sh -c "sed -n '/read the access lists again/,\$p' '$log' | grep -q 'sent file=big'"

@@ -71,6 +71,8 @@ my $port = shift;
 socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
 bind($s, sockaddr_in($port, inet_aton("127.0.0.1"))) or die;
 dup2(fileno($s), 0);
+vec(my $waiting = "", 0, 1) = 1;
+select($waiting, undef, undef, undef);
 exec(@ARGV) or die;
 END
 perl "$tmp/inetd.pl" "$port" "$tmp/in.tftpd" -t 3 -p -/ --path-prefix "$tmp/root" / >"$log" 2>&1 &
@@ -114,6 +116,10 @@ check "SIGHUP reads the rules from outside the root" eventually reread
 kill -9 "$pid"
 check "the pid file goes even after kill -9" eventually removed
 
+# The port is bound before the rest is done: some of it is waited for.
+in_root() { [ "$(readlink "/proc/$pid/root")" = "$1" ]; }
+is_user() { [ "$(status Uid)" = " $1 $1 $1 $1" ]; }
+
 # A port below 1024, and an upload over a file whose directory is closed: the classic set-up.
 mkdir "$tmp/closed"
 printf 'old content here' >"$tmp/closed/config"
@@ -125,9 +131,9 @@ check "whole" test "$(stat -c %s "$tmp/closed/config")" = 5
 answer "others are not made" 'W other octet 5' 'ERROR 1'
 stop "$pid"
 start native "$tftpd" -c --user nobody -a "127.0.0.1:$port" "$tmp/closed"
-check "the native server drops root's rights too" test "$(status Uid)" = " $nobody $nobody $nobody $nobody"
-answer "and says who may not" 'W other octet 5' 'ERROR 2'
-check "in the log" grep -q "for uid $nobody" "$tmp/native.log"
+answer "the native server drops root's rights too" 'W other octet 5' 'ERROR 2'
+check "and becomes nobody" is_user "$nobody"
+check "it says who may not" grep -q "for uid $nobody" "$tmp/native.log"
 stop "$pid"
 
 # Native, and nobody was named: the user tftp, or nobody, in a view of /etc/passwd in which that is so.
@@ -153,14 +159,47 @@ if unshare --mount sh "$tmp/as" "$tmp/passwd.none" true 2>/dev/null; then
 		nobody) uid=$nobody words="there is no user tftp: running as nobody" ;;
 		none) uid=0 words="running as root: there is no user tftp or nobody" ;;
 		esac
-		check "with $who in /etc/passwd it becomes uid $uid" test "$(status Uid)" = " $uid $uid $uid $uid"
+		answer "with $who in /etc/passwd it serves" 'R config octet' 'served 5 *'
+		check "as uid $uid" is_user $uid
 		check "and says so" grep -q "$words" "$log"
-		answer "and serves" 'R config octet' 'served 5 *'
+		[ $who = none ] || check "its root is the directory" in_root "$tmp/closed"
 		stop "$pid"
 	done
 else
 	skip "who a native server becomes: no mount namespaces here"
 fi
+
+# All that is opened later is found from there: rules, lists, the log, several directories, time zone, MAC addresses.
+mkdir -p "$tmp/away" "$tmp/second" "$tmp/root/by-127.0.0.1"
+chmod 777 "$tmp/away"
+printf 'second' >"$tmp/second/other"
+printf 'its own' >"$tmp/root/by-127.0.0.1/own"
+printf '127.0.0.1\n' >"$tmp/away/list"
+printf 'r ^first$ file\n' >"$tmp/away/rules"
+log=$tmp/away/log
+free_port
+# shellcheck disable=SC2016 # the rule's
+start away "$tftpd" --user nobody -a "127.0.0.1:$port" -c --map-file "$tmp/away/rules" --allow "@$tmp/away/list" \
+    --log "$log" --pidfile "$tmp/away/pid" --upload-name '{name}-{date}-{time}' --root "$tmp/root/by-{ip}:$tmp/root:$tmp/second"
+check "with several directories its root is the first" eventually in_root "$tmp/root"
+answer "a rule leads to one" 'R first octet' 'served 7 *'
+answer "the others are served" 'R other octet' 'served 6 *'
+answer "and the client's own" 'R own octet' 'served 7 *'
+answer "an upload is taken" 'W up octet 10' 'taken'
+today() { ls "$tmp/root" | grep -q "^up-$(date +%Y-%m-%d)-"; }
+check "with the local date" today
+printf 'r ^later$ file\n' >"$tmp/away/rules"
+mv "$log" "$log.1"
+kill -HUP "$pid"
+reloaded() { grep -q reloaded "$log"; }
+check "SIGHUP finds log, rules and list from inside" eventually reloaded
+answer "and obeys" 'R later octet' 'served 7 *'
+stop "$pid"
+check "its pid file goes" eventually test ! -e "$tmp/away/pid"
+start any "$tftpd" --user nobody -a "127.0.0.1:$port" --symlinks any "$tmp/root"
+answer "with --symlinks any it serves" 'R file octet' 'served 7 *'
+check "where links may lead anywhere there is no other root" in_root /
+stop "$pid"
 
 # A directory that this user cannot read: said at start, with what to do.
 mkdir "$tmp/secret"
@@ -169,9 +208,9 @@ printf 'content' >"$tmp/secret/file"
 log=$tmp/secret.log
 free_port
 start secret "$tftpd" --user nobody -a "127.0.0.1:$port" "$tmp/secret"
-check "a directory that the user cannot read is named" grep -q "uid $nobody may not read what is in \"$tmp/secret\"" "$log"
+answer "files in a directory that the user cannot read are refused" 'R file octet' 'ERROR 2'
+check "it is named" grep -q "uid $nobody may not read what is in \"$tmp/secret\"" "$log"
 check "with what to do" grep -q 'chmod a+rx it, or choose another user with --user' "$log"
-answer "its files are refused" 'R file octet' 'ERROR 2'
 stop "$pid"
 told=$("$tftpd" --check --user nobody "$tmp/secret")
 check "--check says it too" test "${told%may not read what is in*}" != "$told"

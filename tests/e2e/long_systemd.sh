@@ -79,6 +79,23 @@ mv /var/log/tftpd/log /var/log/tftpd/log.1
 systemctl reload tftpd
 check "the log can be rotated" soon grep -q reloaded /var/log/tftpd/log
 
+# Who may ask is read again with it.
+echo 192.0.2.0/24 >/etc/tftpd.networks
+echo 'TFTPD_OPTIONS="--create --log /var/log/tftpd/log --allow-write @/etc/tftpd.networks"' >>/etc/default/tftpd
+systemctl restart tftpd
+timeout 20 $tftp -q put /srv/tftp/file tftp://127.0.0.1/new 2>/run/err
+check "a list of networks says who may write" test $? = 69
+echo 127.0.0.0/8 >>/etc/tftpd.networks
+check "it is reloaded" systemctl reload tftpd
+check "and read again" soon timeout 20 $tftp -q put /srv/tftp/file tftp://127.0.0.1/new
+echo nonsense >>/etc/tftpd.networks
+systemctl reload tftpd
+check "a mistake in it is named" soon grep -q 'tftpd.networks: line 3: "nonsense".*old lists stay in force' /var/log/tftpd/log
+check "and harms nobody" timeout 20 $tftp -q put /srv/tftp/file tftp://127.0.0.1/new
+rm /etc/tftpd.networks
+sed -i '$d' /etc/default/tftpd
+systemctl restart tftpd
+
 pid=$(show MainPID)
 kill -KILL "$pid"
 restarted() { active && [ "$(show MainPID)" != "$pid" ]; }
@@ -139,6 +156,7 @@ HPA
 	systemctl daemon-reload
 	check "tftpd-hpa's settings start it" systemctl --quiet enable --now tftpd
 	check "and it serves" get 127.0.0.1/file
+	check "as its user" test "$(stat -c %U "/proc/$(show MainPID)")" = tftp
 	rm -r /etc/systemd/system/tftpd.service.d /etc/default/tftpd-hpa
 else
 	echo "skip the settings of tftpd-hpa: this server does not have its options"
