@@ -181,7 +181,8 @@ void doctor_loss(struct doctor *d)
 	/* Some servers say nothing about files that they lack. */
 	lost = l.answered > 0 && l.sent > l.answered ? l.sent - l.answered : 0;
 	if (l.rtt > 0)
-		doctor_well("round trip: %.2f ms (the median of %u)", (double)l.rtt / MONO_MS, l.answered);
+		doctor_well("round trip: %.2f ms, the server's work included (the median of %u)", (double)l.rtt / MONO_MS,
+		    l.answered);
 	if (lost >= 2 && lost * 200 > l.sent)
 		packets_lost(d, "requests had no answer", lost, l.sent);
 	else if (missing >= 3 && missing * 500 > blocks)
