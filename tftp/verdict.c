@@ -119,6 +119,8 @@ static const char *local_hint(const struct client_job *job, int err)
 		return job->write ? "; name a file" : "; name a file in it";
 	case EPIPE:
 		return "; whoever reads it has gone";
+	case -STORE_TOO_BIG:
+		return "; choose another place";
 	case EMFILE:
 	case ENFILE:
 		return "; try a smaller --parallel";
@@ -133,10 +135,11 @@ void verdict_local(struct task *t, int err)
 	const char *stream = job->write ? "standard input" : "standard output";
 	struct printable local = printable(job->local);
 	bool standard = strcmp(job->local, "-") == 0;
+	const char *why = err == STORE_TOO_BIG ? "it is too large for a file that can only be written over" : strerror(-err);
 
 	verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s%s%s for \"%s\" %s %s: %s%s",
 	    job->write ? "read" : "write", standard ? "" : "\"", standard ? stream : local.text, standard ? "" : "\"",
-	    printable(job->remote).text, job->write ? "on" : "from", printable(t->host->name).text, strerror(-err),
+	    printable(job->remote).text, job->write ? "on" : "from", printable(t->host->name).text, why,
 	    local_hint(job, -err));
 }
 
