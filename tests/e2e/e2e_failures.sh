@@ -134,6 +134,16 @@ fi
 check "a full standard output is a local write error" test $? = 23
 check "a full standard output says what to do" says_all "$url/file"
 
+# Without standard input, output or error a socket or the file itself would take their numbers.
+(cd "$tmp/here" && "$tftp" -v get "$url/file" closed <&- >&- 2>&-)
+check "with standard input, output and error closed a get has status $?, and its file nothing but what was sent" \
+    cmp -s "$tmp/here/closed" "$tmp/root/file"
+"$tftp" get "$url/nothing" "$tmp/here/closed" <&- >&- 2>&-
+check "nor does a failure go into a file" cmp -s "$tmp/here/closed" "$tmp/root/file"
+rm -f "$tmp/here/closed"
+timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
+check "a closed standard output is a local write error" test $? = 23
+
 # A pipe whose reader goes away must not end it by a signal without a word.
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
 check "a reader that goes away is a local write error" test "$(cat "$tmp/status")" = 23
