@@ -844,6 +844,9 @@ static int commit(struct store_commit *c)
 	err = make_ready(c);
 	if (err == 0)
 		err = give_name(c);
+	/* A mount point, as containers have them for single files: nothing can be renamed over it. */
+	if (err == -EBUSY && c->how.exists == STORE_EXISTS_REPLACE)
+		return write_over(c);
 	return err == 0 && c->how.sync ? sync_dir(c->dir) : err;
 }
 

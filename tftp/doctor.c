@@ -250,8 +250,7 @@ static bool check_options(struct doctor *d)
 		doctor_remedy("use --no-options, or a newer server");
 	}
 	if (!(a.options & OPTION_BIT(OPTION_WINDOWSIZE))) {
-		doctor_limited(d, "it has no windows: one block for each round trip, at most %.2f MB/s here",
-		    (double)d->route / ((double)a.rtt / MONO_SEC) / 1e6);
+		doctor_limited(d, "it has no windows: one block for each round trip");
 		doctor_remedy("a server with windowsize (RFC 7440) is many times as fast where the round trip is long");
 	}
 	if (!(a.options & OPTION_BIT(OPTION_BLKSIZE)))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define SAMPLE_SECONDS 2  /* of the file, at most, for each window */
+#define NARROW_WAIT (300 * MONO_MS)
 #define LOSS_REQUESTS 200
 #define LOSS_SECONDS 3
 
@@ -23,16 +24,38 @@ static bool block_comes(struct doctor *d, uint32_t size, uint32_t *granted, size
 	return a.data;
 }
 
+/* Between a block that arrives and one that does not: the largest that does. By halves, so nobody waits long for each. */
+static uint32_t narrow(struct doctor *d, uint32_t failed)
+{
+	struct probe patient = d->probe;
+	uint32_t granted;
+	size_t len;
+
+	d->probe.tries = 2;
+	d->probe.wait = NARROW_WAIT;
+	while (failed - d->blksize > 1) {
+		uint32_t middle = d->blksize + (failed - d->blksize) / 2;
+
+		if (!block_comes(d, middle, &granted, &len))
+			failed = middle;
+		else if (granted == middle && len == middle)
+			d->blksize = middle;
+		else
+			break;
+	}
+	d->probe = patient;
+	return failed;
+}
+
 static void blocks_end(struct doctor *d, uint32_t failed)
 {
-	if (failed <= d->route) {
+	if (failed <= d->route && d->blksize > 0) {
+		failed = narrow(d, failed);
 		doctor_limited(d, "blocks of %u bytes arrive, blocks of %u do not, though the route here would carry %u",
-		    d->blksize, failed,
-		    d->route);
+		    d->blksize, failed, d->route);
 		printf("  why:   somewhere on the way the MTU is smaller, and whoever drops the packets does not say so\n");
 		doctor_remedy("correct the MTU (tunnels, VXLAN, bridges); until then: --blksize %u, or the server's "
-		    "--blocksize %u",
-		    d->blksize, d->blksize);
+		    "--blocksize %u", d->blksize, d->blksize);
 	} else {
 		doctor_well("blocks up to %u bytes arrive; larger ones go in fragments, and fragments are lost above that",
 		    d->blksize);
@@ -181,7 +204,8 @@ void doctor_loss(struct doctor *d)
 	/* Some servers say nothing about files that they lack. */
 	lost = l.answered > 0 && l.sent > l.answered ? l.sent - l.answered : 0;
 	if (l.rtt > 0)
-		doctor_well("round trip: %.2f ms (the median of %u)", (double)l.rtt / MONO_MS, l.answered);
+		doctor_well("round trip: %.2f ms, the server's work included (the median of %u)", (double)l.rtt / MONO_MS,
+		    l.answered);
 	if (lost >= 2 && lost * 200 > l.sent)
 		packets_lost(d, "requests had no answer", lost, l.sent);
 	else if (missing >= 3 && missing * 500 > blocks)

@@ -46,7 +46,7 @@ static bool is_special(const char *path)
 
 static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text, struct behind *behind)
 {
-	const struct store_upload how = {
+	struct store_upload how = {
 		.mode = 0666,
 		.text = text,
 		.limit = UINT64_MAX,
@@ -71,6 +71,11 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 	if (dir < 0)
 		return -errno;
 	err = *base == '\0' ? -EISDIR : store_file_upload(f, store, dir, base, &how);
+	/* Where nothing can be made beside it, but it may be written itself. */
+	if ((err == -EACCES || err == -EROFS) && faccessat(dir, base, W_OK, 0) == 0) {
+		how.in_place = true;
+		err = store_file_upload(f, store, dir, base, &how);
+	}
 	close(dir);
 	return err;
 }

@@ -7,8 +7,11 @@
 #include "report.h"
 #include "shell.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION "0.1.0"
 
@@ -77,6 +80,18 @@ static int run(struct args *args, struct form *form)
 	return status;
 }
 
+/*
+ * Where somebody starts us without standard input, output or error, the next files and sockets would get their numbers,
+ * and a message would go into the file that was just fetched. These take their places, and fail when they are used.
+ */
+static bool keep_places(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	char why[ARGS_WHY];
@@ -84,6 +99,8 @@ int main(int argc, char **argv)
 	struct form form;
 	int status;
 
+	if (!keep_places())
+		return CLIENT_USAGE;
 	if (args_parse(&args, argc, argv, why) != 0)
 		return wrong(why);
 	if (args.help || args.version) {

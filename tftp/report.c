@@ -84,7 +84,8 @@ static void done(void *arg, const struct client_job *job)
 	progress_clear(&r->progress);
 	if (r->args->json)
 		json(r->json, job);
-	if (job->out.status == CLIENT_INTERRUPTED)
+	/* Where the objects go to standard error nothing else does: somebody reads them. */
+	if (job->out.status == CLIENT_INTERRUPTED || (r->args->json && r->json == stderr))
 		return;
 	if (job->out.status != CLIENT_OK)
 		fprintf(stderr, "tftp: %s\n", job->out.message);
@@ -140,6 +141,8 @@ void report_total(struct report *r, const struct client_job *jobs, size_t n, boo
 	size_t failed = 0, done_well = 0;
 
 	progress_clear(&r->progress);
+	if (r->args->json && r->json == stderr)
+		return;
 	for (size_t i = 0; i < n; i++) {
 		failed += jobs[i].out.decided && jobs[i].out.status != CLIENT_OK;
 		done_well += jobs[i].out.decided && jobs[i].out.status == CLIENT_OK;

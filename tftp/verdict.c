@@ -53,6 +53,30 @@ static void peer_error(struct task *t, const struct transfer_result *r)
 	    printable(t->host->name).text, printable(t->job->remote).text, printable(r->text).text, r->code, hint);
 }
 
+/* All that is missing to a complete upload are the last acknowledgements, perhaps. */
+static bool all_sent(const struct task *t, const struct transfer_result *r)
+{
+	const struct option_terms *terms = transfer_terms(&t->session.transfer);
+
+	return t->job->write && t->size != UINT64_MAX && transfer_answered(&t->session.transfer) &&
+	    t->size - r->bytes <= (uint64_t)terms->blksize * terms->windowsize;
+}
+
+static void unreachable(struct task *t, const struct transfer_result *r)
+{
+	struct printable host = printable(t->host->name), file = printable(t->job->remote);
+
+	if (all_sent(t, r))
+		verdict_say(&t->job->out, CLIENT_REFUSED, "%s went away before it acknowledged the end of \"%s\" (%s); it may be "
+		    "complete there", host.text, file.text, strerror(r->code));
+	else if (transfer_answered(&t->session.transfer))
+		verdict_say(&t->job->out, CLIENT_REFUSED, "%s went away after %llu bytes of \"%s\" (%s); try again", host.text,
+		    (unsigned long long)r->bytes, file.text, strerror(r->code));
+	else
+		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and "
+		    "on this port?", host.text, file.text, strerror(r->code));
+}
+
 static void timed_out(struct task *t, const struct transfer_result *r)
 {
 	struct printable host = printable(t->host->name), file = printable(t->job->remote);
@@ -62,6 +86,9 @@ static void timed_out(struct task *t, const struct transfer_result *r)
 	if (t->elsewhere.sa.sa_family != AF_UNSPEC && !transfer_answered(&t->session.transfer))
 		verdict_say(out, CLIENT_SILENT, "%s did not answer for \"%s\", but %s did; if that is the same server, use "
 		    "--relaxed-peer", host.text, file.text, addr_host(&t->elsewhere, text));
+	else if (all_sent(t, r) && r->bytes > 0)
+		verdict_say(out, CLIENT_SILENT, "%s fell silent before it acknowledged the end of \"%s\"; it may be complete there",
+		    host.text, file.text);
 	else if (r->bytes > 0)
 		verdict_say(out, CLIENT_SILENT, "%s fell silent after %llu bytes of \"%s\"; try again", host.text,
 		    (unsigned long long)r->bytes, file.text);
@@ -92,6 +119,8 @@ static const char *local_hint(const struct client_job *job, int err)
 		return job->write ? "; name a file" : "; name a file in it";
 	case EPIPE:
 		return "; whoever reads it has gone";
+	case -STORE_TOO_BIG:
+		return "; choose another place";
 	case EMFILE:
 	case ENFILE:
 		return "; try a smaller --parallel";
@@ -106,10 +135,11 @@ void verdict_local(struct task *t, int err)
 	const char *stream = job->write ? "standard input" : "standard output";
 	struct printable local = printable(job->local);
 	bool standard = strcmp(job->local, "-") == 0;
+	const char *why = err == STORE_TOO_BIG ? "it is too large for a file that can only be written over" : strerror(-err);
 
 	verdict_say(&t->job->out, job->write ? CLIENT_READ : CLIENT_WRITE, "cannot %s %s%s%s for \"%s\" %s %s: %s%s",
 	    job->write ? "read" : "write", standard ? "" : "\"", standard ? stream : local.text, standard ? "" : "\"",
-	    printable(job->remote).text, job->write ? "on" : "from", printable(t->host->name).text, strerror(-err),
+	    printable(job->remote).text, job->write ? "on" : "from", printable(t->host->name).text, why,
 	    local_hint(job, -err));
 }
 
@@ -188,9 +218,7 @@ void verdict_judge(struct task *t)
 		timed_out(t, r);
 		break;
 	case TRANSFER_UNREACHABLE:
-		verdict_say(out, CLIENT_REFUSED,
-		    "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and on this port?",
-		    printable(t->host->name).text, printable(t->job->remote).text, strerror(r->code));
+		unreachable(t, r);
 		break;
 	case TRANSFER_RUNNING:
 	case TRANSFER_FAILED:

@@ -7,6 +7,7 @@ mkdir "$tmp/root" "$tmp/here"
 chmod 777 "$tmp/root"
 bytes 100000 "$tmp/root/file"
 bytes 0 "$tmp/root/empty"
+bytes 20000 "$tmp/root/medium"
 chmod 666 "$tmp/root/file"
 start_tftpd server "$tmp/root"
 url=tftp://127.0.0.1:$port
@@ -84,6 +85,14 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/new 2>"$tmp/err")
 	check "a directory that must not be written to" test $? = 23
 	check "it is said what to do about it" says_all "$url/file"
+	# A file that may be written where nothing may be made beside it.
+	echo old >"$tmp/theirs/closed/open"
+	chmod 666 "$tmp/theirs/closed/open"
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/nothing" closed/open 2>"$tmp/err")
+	check "a get that fails leaves a file as it was that can only be written over" \
+	    test "$?$(cat "$tmp/theirs/closed/open")" = 68old
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/open)
+	check "a get that works writes it over" cmp -s "$tmp/root/file" "$tmp/theirs/closed/open"
 	(cd "$tmp/theirs" && $anybody ./tftp put secret "$url/new" 2>"$tmp/err")
 	check "a file that must not be read" test $? = 26
 	check "it is said what to do about that" says_all "$url/new"
@@ -102,6 +111,21 @@ if mount -t tmpfs -o size=64k tmpfs "$tmp/small" 2>/dev/null; then
 	check "a full disk is one line" test "$(wc -l <"$tmp/err")" -eq 1
 	check "a full disk leaves nothing" test "$(ls -A "$tmp/small")" = old
 	check "a full disk keeps the old file" test "$(cat "$tmp/small/old")" = old
+	# A file that is a mount point itself, as containers have them: nothing can be renamed over it.
+	echo old >"$tmp/small/mounted"
+	touch "$tmp/here/mounted"
+	if mount --bind "$tmp/small/mounted" "$tmp/here/mounted" 2>/dev/null; then
+		(cd "$tmp/here" && "$tftp" get "$url/nothing" mounted 2>"$tmp/err")
+		check "a get that fails keeps a file that is a mount point" test "$?$(cat "$tmp/here/mounted")" = 68old
+		(cd "$tmp/here" && "$tftp" get "$url/medium" mounted)
+		check "a file that is a mount point is written over" cmp -s "$tmp/root/medium" "$tmp/here/mounted"
+		cp "$tmp/root/medium" "$tmp/small/mounted"
+		(cd "$tmp/here" && "$tftp" get "$url/file" mounted 2>"$tmp/err")
+		check "one that has no room is not (exit status $?)" cmp -s "$tmp/root/medium" "$tmp/small/mounted"
+		check "and nothing is left beside it" test "$(ls -A "$tmp/here" | tr '\n' ' ')" = "mounted old "
+		umount "$tmp/here/mounted"
+	fi
+	rm -f "$tmp/here/mounted"
 	umount "$tmp/small"
 else
 	skip "a full disk: no file system can be mounted here"
@@ -109,6 +133,16 @@ fi
 "$tftp" get "$url/file" - 2>"$tmp/err" >/dev/full
 check "a full standard output is a local write error" test $? = 23
 check "a full standard output says what to do" says_all "$url/file"
+
+# Without standard input, output or error a socket or the file itself would take their numbers.
+(cd "$tmp/here" && "$tftp" -v get "$url/file" closed <&- >&- 2>&-)
+check "with standard input, output and error closed a get has status $?, and its file nothing but what was sent" \
+    cmp -s "$tmp/here/closed" "$tmp/root/file"
+"$tftp" get "$url/nothing" "$tmp/here/closed" <&- >&- 2>&-
+check "nor does a failure go into a file" cmp -s "$tmp/here/closed" "$tmp/root/file"
+rm -f "$tmp/here/closed"
+timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
+check "a closed standard output is a local write error" test $? = 23
 
 # A pipe whose reader goes away must not end it by a signal without a word.
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null

@@ -79,6 +79,8 @@ same "put from a pipe" "$tmp/root/f1048576" "$tmp/root/from-pipe"
 same "put from standard input" "$tmp/root/f513" "$tmp/root/from-file"
 "$tftp" put - "$url/from-nothing" </dev/null
 same "put of nothing" "$tmp/root/f0" "$tmp/root/from-nothing"
+timeout 10 "$tftp" put - "$url/from-none" 2>"$tmp/err" <&-
+check "a closed standard input is a local read error, and not nothing" test "$?$(ls "$tmp/root" | grep -c from-none)" = 260
 (cd "$tmp/get" && "$tftp" get "$url/f513")
 same "get without a local name takes the remote one" "$tmp/root/f513" "$tmp/get/f513"
 

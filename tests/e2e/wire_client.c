@@ -398,6 +398,30 @@ START_TEST(server_that_goes_away_ends_a_get_with_nothing_left)
 	wire_close(&tid);
 	/* its next ACK finds nobody */
 	failed(REFUSED, 0);
+	ck_assert_msg(strstr(client_said(&c), "went away after 512 bytes"), "%s", client_said(&c));
+}
+END_TEST
+
+/* Everything was sent, and the end was not acknowledged: nobody here knows whether it is complete there. */
+START_TEST(put_without_a_last_ack_is_no_success_and_says_so)
+{
+	put(700);
+	wire_ack(&tid, 0);
+	wire_expect_data(&tid, 1, data, 512);
+	wire_ack(&tid, 1);
+	wire_expect_data(&tid, 2, data + 512, 188);
+	wire_close(&tid);
+	failed(REFUSED, 1);
+	ck_assert_msg(strstr(client_said(&c), "may be complete there"), "%s", client_said(&c));
+	wire_close(&listener);
+	listen_here();
+	client_start(&c, "put", "--timeout", "1", "local", url, NULL);
+	take(OP_WRQ);
+	wire_ack(&tid, 0);
+	wire_expect_data(&tid, 1, data, 512);
+	wire_ack(&tid, 1);
+	failed(SILENT, 1);
+	ck_assert_msg(strstr(client_said(&c), "may be complete there"), "%s", client_said(&c));
 }
 END_TEST
 
@@ -722,7 +746,8 @@ WIRE_MAIN("wire_client", plain_server_without_options_is_understood,
     error_inside_a_transfer_keeps_the_old_file, error_without_an_end_is_read_to_its_length,
     control_characters_of_an_error_are_never_printed_raw, silent_server_is_28,
     max_time_ends_what_is_under_way, closed_port_is_7_at_once,
-    server_that_goes_away_ends_a_get_with_nothing_left, repeated_and_reordered_data_make_the_same_file,
+    server_that_goes_away_ends_a_get_with_nothing_left, put_without_a_last_ack_is_no_success_and_says_so,
+    repeated_and_reordered_data_make_the_same_file,
     repeated_data_is_acknowledged_again, lost_last_ack_is_sent_again,
     next_file_begins_while_the_last_one_dallies, file_is_there_when_the_last_ack_leaves,
     error_after_the_last_ack_is_no_failure, server_that_wraps_to_0_is_understood,

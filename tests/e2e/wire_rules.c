@@ -516,6 +516,19 @@ START_TEST(json_is_one_object_for_each_file)
 }
 END_TEST
 
+/* A file on standard output leaves standard error to the objects, and to nothing else. */
+START_TEST(json_is_alone_on_standard_error)
+{
+	listen_here();
+	client_start(&c, "get", "-v", "--json", "--no-options", url, "-", NULL);
+	take(OP_RRQ);
+	wire_error(&tid, 1, "not here");
+	ends(NOT_FOUND);
+	ck_assert_uint_eq(client_lines(&c), 1);
+	ck_assert_msg(strncmp(client_said(&c), "{\"operation\":\"get\"", 18) == 0, "%s", client_said(&c));
+}
+END_TEST
+
 START_TEST(verbose_sums_up_and_quiet_says_nothing)
 {
 	listen_here();
@@ -602,5 +615,6 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
-    trace_shows_every_packet_in_words, json_is_one_object_for_each_file, verbose_sums_up_and_quiet_says_nothing,
+    trace_shows_every_packet_in_words, json_is_one_object_for_each_file,
+    json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)
