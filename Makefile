@@ -140,6 +140,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
 $(BUILD)/tests/fuzz_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
+$(BUILD)/tests/fuzz_config: $(filter-out %/main.o,$(TFTPD)) $(OBJ)/tftp/words.o
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 # Whole programs, with network and clock in the fuzzer's hands.
 $(BUILD)/tests/fuzz_server: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTPD))
