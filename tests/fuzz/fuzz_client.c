@@ -190,9 +190,9 @@ static void arrives(struct task *t, uint8_t how, const void *bytes, size_t len)
 	}
 	f.stranger_fd = f.hush_fd = t->endpoint.udp.fd;
 	f.hush.sa.sa_family = AF_UNSPEC;
-	/* What came in the same wake-up may have its answer. */
-	if (f.heard++ == 0 && line_idle(t->endpoint.udp.fd) && packet_decode(&p, bytes, len) == PACKET_OK &&
-	    p.op == PACKET_ERROR)
+	/* What came in the same wake-up may have its answer, and our own ERROR may have waited for room. */
+	if (f.heard++ == 0 && line_idle(t->endpoint.udp.fd) && transfer_verdict(&t->session.transfer) == NULL &&
+	    packet_decode(&p, bytes, len) == PACKET_OK && p.op == PACKET_ERROR)
 		f.hush = from;
 	line_put(t->endpoint.udp.fd, &from, bytes, len, 0);
 }

@@ -278,6 +278,7 @@ static const struct line_ears ears = {.sent = sent};
 
 static void arrives(int fd, struct peer *p, const void *bytes, size_t len, unsigned flags)
 {
+	const struct job *j = job_of(&p->addr);
 	struct packet packet;
 	bool fine = packet_decode(&packet, bytes, len) == PACKET_OK;
 
@@ -288,9 +289,13 @@ static void arrives(int fd, struct peer *p, const void *bytes, size_t len, unsig
 		p->requests++;
 	}
 	f.dirty |= fine && packet.op == PACKET_WRQ;
-	/* An ERROR is never answered; but the place of the transfer that it ends is free for a request that waits. */
+	/*
+	 * An ERROR is never answered; but the place of the transfer that it ends is free for a request that waits, and our
+	 * own ERROR may have waited for room.
+	 */
 	f.hush = NULL;
-	if (f.heard++ == 0 && line_idle(fd) && fine && packet.op == PACKET_ERROR && !f.setup->waits)
+	if (f.heard++ == 0 && line_idle(fd) && (j == NULL || transfer_verdict(&j->session.transfer) == NULL) && fine &&
+	    packet.op == PACKET_ERROR && !f.setup->waits)
 		f.hush = p;
 	line_put(fd, &p->addr, bytes, len, flags);
 }
