@@ -145,7 +145,7 @@ $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jo
 # Whole programs, with network and clock in the fuzzer's hands.
 $(BUILD)/tests/fuzz_server: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/fuzz_client: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTP))
-LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg sendto sendmsg sendmmsg
+LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
 $(BUILD)/tests/fuzz_server $(BUILD)/tests/fuzz_client: TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(LINE_WRAPPED))
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -153,9 +153,9 @@ static void sent(void *arg, int fd, const struct addr *to, const uint8_t *buf, s
 	if (f.stranger.sa.sa_family != AF_UNSPEC && fd == f.stranger_fd && addr_equal(to, &f.stranger))
 		FUZZ_MUST(p.op == PACKET_ERROR && p.code == ERROR_UNKNOWN_TID);
 	FUZZ_MUST(request || f.hush.sa.sa_family == AF_UNSPEC || fd != f.hush_fd || !addr_equal(to, &f.hush));
-	/* A task's first packet leaves before the client has it in its list. */
+	/* A task's first packet leaves before the client has it in its list; strangers may be heard by another socket. */
 	if (t == NULL) {
-		FUZZ_MUST(request);
+		FUZZ_MUST(request || (p.op == PACKET_ERROR && p.code == ERROR_UNKNOWN_TID));
 		return;
 	}
 	if (request)
@@ -185,15 +185,18 @@ static void arrives(struct task *t, uint8_t how, const void *bytes, size_t len)
 		addr_set_port(&from, (uint16_t)(TID + (how & 1)));
 	if ((how & 0xc0) == 0xc0 && from.sa.sa_family == AF_INET) {
 		from.v4.sin_addr.s_addr ^= htonl(1);
-		if (!t->session.any_port)
+		if (!t->session.any_port) {
 			f.stranger = from;
+			f.stranger_fd = t->endpoint.udp.fd;
+		}
 	}
-	f.stranger_fd = f.hush_fd = t->endpoint.udp.fd;
 	f.hush.sa.sa_family = AF_UNSPEC;
 	/* What came in the same wake-up may have its answer, and our own ERROR may have waited for room. */
 	if (f.heard++ == 0 && line_idle(t->endpoint.udp.fd) && transfer_verdict(&t->session.transfer) == NULL &&
-	    packet_decode(&p, bytes, len) == PACKET_OK && p.op == PACKET_ERROR)
+	    packet_decode(&p, bytes, len) == PACKET_OK && p.op == PACKET_ERROR) {
 		f.hush = from;
+		f.hush_fd = t->endpoint.udp.fd;
+	}
 	line_put(t->endpoint.udp.fd, &from, bytes, len, 0);
 }
 
@@ -234,6 +237,8 @@ static void data(struct task *t, uint8_t how)
 	int64_t first = t->session.transfer.state == TRANSFER_REQUEST ? 1 : (int64_t)t->session.transfer.base;
 	static uint8_t buf[PACKET_MAX];
 
+	/* An OACK that is on its way changes the size of a block, and with it what is in which. */
+	f.foreign |= t->session.transfer.state == TRANSFER_REQUEST && !line_idle(t->endpoint.udp.fd);
 	for (uint8_t i = 0; i < n; i++) {
 		int64_t block = first + (int8_t)(how & 0x20 ? shape >> 3 : 0) + i;
 

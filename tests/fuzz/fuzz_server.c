@@ -258,7 +258,7 @@ static void sent(void *arg, int fd, const struct addr *to, const uint8_t *buf, s
 	(void)arg;
 	(void)fd;
 	FUZZ_MUST(p != NULL && p != f.hush && (p->requests > 0 || p->proved));
-	FUZZ_MUST(access_may_read(&f.server.config->access, to) || access_may_write(&f.server.config->access, to));
+	FUZZ_MUST(access_may_read(&f.server.lists.access, to) || access_may_write(&f.server.lists.access, to));
 	FUZZ_MUST(packet_decode(&packet, buf, len) == PACKET_OK && packet.op != PACKET_RRQ && packet.op != PACKET_WRQ);
 	FUZZ_MUST(memmem(buf, len, SECRET, strlen(SECRET)) == NULL);
 	FUZZ_MUST(packet.op == PACKET_DATA || memmem(buf, len, top, strlen(top)) == NULL);
@@ -543,8 +543,9 @@ static void begin(unsigned which)
 	FUZZ_MUST(server_init(s, &configs[which], &quiet) == 0);
 	s->exchange.sessions.seed = 1;
 	FUZZ_MUST(names_open(&s->names, &configs[which], error) == 0);
+	FUZZ_MUST(lists_open(&s->lists, &configs[which], error) == 0);
 	l->addr = host("192.0.2.69", 69);
-	FUZZ_MUST(udp_listen(&l->endpoint.udp, &l->addr, NULL, configs[which].without) == 0);
+	FUZZ_MUST(udp_listen(&l->endpoint.udp, &l->addr, NULL, false, configs[which].without) == 0);
 	FUZZ_MUST(endpoint_add(&l->endpoint, &s->exchange, request_arrived, s) == 0);
 	s->nlisteners = 1;
 }

@@ -43,6 +43,7 @@ struct line_socket {
 	bool ours;              /* made while the line is up */
 	sa_family_t family;
 	struct addr local;
+	struct addr peer;       /* the one it is connected to; family 0: nobody */
 	struct arrived queue[QUEUE];
 	int n;
 	struct addr about;      /* whom `error` is about */
@@ -65,6 +66,7 @@ static struct {
 ssize_t __real_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *fromlen);
 ssize_t __real_recvmsg(int fd, struct msghdr *h, int flags);
 int __real_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
+ssize_t __real_send(int fd, const void *buf, size_t len, int flags);
 ssize_t __real_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t tolen);
 ssize_t __real_sendmsg(int fd, const struct msghdr *h, int flags);
 int __real_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
@@ -77,6 +79,7 @@ mono_t __wrap_mono_now(void);
 ssize_t __wrap_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *fromlen);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *h, int flags);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags);
 ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t tolen);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *h, int flags);
 int __wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
@@ -126,12 +129,24 @@ void line_pass(mono_t by)
 	line.now += by;
 }
 
+/* A connected socket hears its peer; what others send there goes to another one on the same port, if there is one. */
+static struct line_socket *who_hears(struct line_socket *s, const struct addr *from)
+{
+	if (s->peer.sa.sa_family == AF_UNSPEC || addr_equal(&s->peer, from))
+		return s;
+	for (int fd = 0; fd < SOCKETS; fd++)
+		if (sockets[fd].ours && sockets[fd].peer.sa.sa_family == AF_UNSPEC && addr_equal(&sockets[fd].local, &s->local))
+			return &sockets[fd];
+	return NULL;
+}
+
 void line_put(int fd, const struct addr *from, const void *buf, size_t len, unsigned flags)
 {
 	struct line_socket *s = &sockets[fd];
 
 	FUZZ_MUST(fd >= 0 && fd < SOCKETS && s->ours);
-	if (s->n < QUEUE)
+	s = who_hears(s, from);
+	if (s != NULL && s->n < QUEUE)
 		s->queue[s->n++] = (struct arrived){*from, fuzz_copy(buf, len), len, flags};
 }
 
@@ -195,6 +210,7 @@ int __wrap_socket(int family, int type, int protocol)
 	sockets[fd].ours = true;
 	sockets[fd].family = (sa_family_t)family;
 	memset(&sockets[fd].local, 0, sizeof(sockets[fd].local));
+	memset(&sockets[fd].peer, 0, sizeof(sockets[fd].peer));
 	sockets[fd].local.sa.sa_family = (sa_family_t)family;
 	return fd;
 }
@@ -212,10 +228,16 @@ int __wrap_bind(int fd, const struct sockaddr *a, socklen_t len)
 	return 0;
 }
 
-/* Only to ask the way to somebody, which then nobody knows. */
+/* Also to ask the way to somebody, which then nobody knows. */
 int __wrap_connect(int fd, const struct sockaddr *a, socklen_t len)
 {
-	return ours(fd) != NULL ? 0 : __real_connect(fd, a, len);
+	struct line_socket *s = ours(fd);
+
+	if (s == NULL)
+		return __real_connect(fd, a, len);
+	FUZZ_MUST(len <= sizeof(s->peer));
+	memcpy(&s->peer, a, len);
+	return 0;
 }
 
 int __wrap_getsockname(int fd, struct sockaddr *a, socklen_t *len)
@@ -301,11 +323,14 @@ static ssize_t copy_out(const struct arrived *a, void *buf, size_t cap)
 	return (ssize_t)len;
 }
 
-static ssize_t take(struct line_socket *s, struct msghdr *h)
+static ssize_t take(struct line_socket *s, struct msghdr *h, int flags)
 {
 	ssize_t n;
 
 	if (s->n == 0) {
+		/* Who may wait does so in vain, for about as long as udp_await says. */
+		if (!(flags & MSG_DONTWAIT))
+			line.now += 4 * MONO_MS;
 		errno = EAGAIN;
 		return -1;
 	}
@@ -344,7 +369,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *h, int flags)
 
 	if (s == NULL)
 		return __real_recvmsg(fd, h, flags);
-	return flags & MSG_ERRQUEUE ? take_error(s, h) : take(s, h);
+	return flags & MSG_ERRQUEUE ? take_error(s, h) : take(s, h, flags);
 }
 
 int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
@@ -355,7 +380,7 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct 
 	if (s == NULL)
 		return __real_recvmmsg(fd, msgs, n, flags, timeout);
 	for (; got < n; got++) {
-		ssize_t len = take(s, &msgs[got].msg_hdr);
+		ssize_t len = take(s, &msgs[got].msg_hdr, got > 0 ? MSG_DONTWAIT : flags);
 
 		if (len < 0)
 			break;
@@ -374,7 +399,7 @@ ssize_t __wrap_recvfrom(int fd, void *buf, size_t len, int flags, struct sockadd
 	if (s == NULL)
 		return __real_recvfrom(fd, buf, len, flags, from, fromlen);
 	h.msg_namelen = *fromlen;
-	n = take(s, &h);
+	n = take(s, &h, flags);
 	*fromlen = h.msg_namelen;
 	return n;
 }
@@ -396,11 +421,13 @@ static bool may_send(unsigned *most)
 
 static void hand_over(int fd, const void *to, socklen_t tolen, const uint8_t *buf, size_t len)
 {
-	struct addr peer;
+	struct addr peer = sockets[fd].peer;
 
-	memset(&peer, 0, sizeof(peer));
-	FUZZ_MUST(tolen <= sizeof(peer) && tolen >= sizeof(peer.v4));
-	memcpy(&peer, to, tolen);
+	if (to != NULL) {
+		memset(&peer, 0, sizeof(peer));
+		FUZZ_MUST(tolen <= sizeof(peer) && tolen >= sizeof(peer.v4));
+		memcpy(&peer, to, tolen);
+	}
 	FUZZ_MUST(peer.sa.sa_family == sockets[fd].family && addr_port(&peer) != 0);
 	line.ears->sent(line.ears->arg, fd, &peer, buf, len);
 }
@@ -466,4 +493,9 @@ ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags, const stru
 	FUZZ_MUST(len > 0 && len <= 65507);
 	hand_over(fd, to, tolen, buf, len);
 	return (ssize_t)len;
+}
+
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags)
+{
+	return ours(fd) == NULL ? __real_send(fd, buf, len, flags) : __wrap_sendto(fd, buf, len, flags, NULL, 0);
 }
