@@ -48,7 +48,7 @@ TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
 .PHONY: all run check unit sim e2e lint setup bench clean install uninstall deb
-.PHONY: fuzz fuzz-built check-long check-without coverage covered analyse interop soak
+.PHONY: fuzz fuzz-built check-long check-without threads coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -180,6 +180,11 @@ $(foreach w,$(WITHOUT),$(eval $(call FORCED,$(w))))
 NOT_WITHOUT := $(patsubst %,tests/e2e/e2e_%.sh,sandbox faults install service doctor)
 
 check-without: $(addprefix without-,$(WITHOUT))
+
+# What has threads, under ThreadSanitizer: make BUILD=build/tsan SAN=thread threads
+THREADED := $(BUILD)/tests/test_worker $(BUILD)/tests/wire_put tests/e2e/e2e_uploads.sh
+threads: all setup $(THREADED) $(FAULTLIB)
+	@TSAN_OPTIONS="$$TSAN_OPTIONS:exitcode=66" tests/run.sh $(BUILD) $(THREADED)
 
 LONG := $(wildcard tests/e2e/long_*.sh)
 
