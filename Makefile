@@ -48,7 +48,7 @@ TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
 .PHONY: all run check unit sim e2e lint setup bench clean install uninstall deb
-.PHONY: fuzz fuzz-built check-long check-without coverage covered analyse interop soak
+.PHONY: fuzz fuzz-built check-long check-without threads coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -101,6 +101,7 @@ $(BUILD)/tests/test_words: $(OBJ)/tftp/words.o
 $(BUILD)/tests/test_progress: $(OBJ)/tftp/progress.o
 $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
+$(BUILD)/tests/test_config: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 $(BUILD)/tests/test_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
@@ -140,11 +141,12 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
 $(BUILD)/tests/fuzz_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
+$(BUILD)/tests/fuzz_config: $(filter-out %/main.o,$(TFTPD)) $(OBJ)/tftp/words.o
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)
 # Whole programs, with network and clock in the fuzzer's hands.
 $(BUILD)/tests/fuzz_server: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/fuzz_client: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTP))
-LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg sendto sendmsg sendmmsg
+LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
 $(BUILD)/tests/fuzz_server $(BUILD)/tests/fuzz_client: TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(LINE_WRAPPED))
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -179,6 +181,11 @@ NOT_WITHOUT := $(patsubst %,tests/e2e/e2e_%.sh,sandbox faults install service do
 
 check-without: $(addprefix without-,$(WITHOUT))
 
+# What has threads, under ThreadSanitizer: make BUILD=build/tsan SAN=thread threads
+THREADED := $(BUILD)/tests/test_worker $(BUILD)/tests/wire_put tests/e2e/e2e_uploads.sh
+threads: all setup $(THREADED) $(FAULTLIB)
+	@TSAN_OPTIONS="$$TSAN_OPTIONS:exitcode=66" tests/run.sh $(BUILD) $(THREADED)
+
 LONG := $(wildcard tests/e2e/long_*.sh)
 
 setup:
@@ -212,11 +219,20 @@ check-long: check
 	@tests/run.sh $(BUILD) $(LONG)
 
 coverage: setup
-	-@$(MAKE) --no-print-directory BUILD=build/cov CFLAGS='-O0 -g --coverage -DSANDBOX_OFF' LDFLAGS=--coverage covered
+	-@$(MAKE) --no-print-directory BUILD=build/cov CFLAGS='-O0 -g --coverage -DSANDBOX_OFF' LDFLAGS=--coverage \
+	    COVERAGE=1 covered
 	@tests/coverage.sh build/cov $(ARGS)
 
+# Whoever the server runs as adds to the counters: they are there before it is, and anybody's.
 covered: all $(TESTBINS) $(FUZZ) $(FAULTLIB)
+	@find $(OBJ) -name '*.gcno' | sed 's/gcno$$/gcda/' | xargs sh -c 'rm -f "$$@" && touch "$$@" && chmod 666 "$$@"' -
 	@tests/run.sh $(BUILD) $(UNIT) $(SIM) $(FUZZ) $(WIRE) $(E2E)
+
+COVERAGE ?=
+ifneq ($(COVERAGE),)
+$(BUILD)/tftpd: $(OBJ)/tests/e2e/coverage.o
+$(BUILD)/tftpd: private ALL_LDFLAGS += -Wl,--wrap=chroot -Wl,--wrap=_exit
+endif
 
 analyse:
 	@tests/analyse.sh $(ARGS)

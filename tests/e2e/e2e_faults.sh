@@ -153,6 +153,87 @@ worker() {
 	check "server $me has nothing to complain of" test "$(grep -c 'Sanitizer\|runtime error' "$log")" = 0
 }
 
+# reloader: SIGHUP while something fails. Either the old rules stay in force or all of the new ones come; once nothing
+# fails the new ones do. A rule file of which half was read is neither.
+reloader() {
+	here=$tmp/reloader number=0
+	mkdir -p "$here/root"
+	bytes 1000 "$here/root/file"
+	echo 'r ^n0$ file' >"$here/rules"
+	free_port
+	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload start reloader "$tftpd" --address "127.0.0.1:$port" \
+	    --without landlock --map-file "$here/rules" --log "$here/log" "$here/root"
+	server_pid=$pid
+	url=tftp://127.0.0.1:$port
+	knows() { "$tftp" get --max-time 10 "$url/n$1" "$here/got" 2>/dev/null && cmp -s "$here/root/file" "$here/got"; }
+	told() { grep -c 'rules\|the old' "$here/log"; }
+	more_told() { [ "$(told)" -gt "$before" ]; }
+	reload() {
+		before=$(told)
+		kill -HUP "$server_pid"
+		eventually more_told || echo "nothing is said of a reload"
+	}
+	knows 0 || not_ok "the rules are in force at the start"
+	fds=$(open_fds "$server_pid")
+	for case in "openat $EIO 1" "openat $EMFILE 1" "openat $EIO 2" "openat $EMFILE 2" "fstat $EIO 1" "fstat $ENOMEM 1" \
+	    "read $EIO 1" "read $EIO 2" "read $EIO 3" "read $EIO 4" "read $EINTR 2" "read $EINTR 3" "read $EAGAIN 3"; do
+		number=$((number + 1))
+		echo "r ^n$number\$ file" >"$here/rules"
+		: >"$here/mark"
+		# shellcheck disable=SC2086 # a list of words
+		plan $case 1
+		wrong=$(reload)
+		plan
+		if knows $((number - 1)); then old=1; else old=0; fi
+		if knows $number; then new=1; else new=0; fi
+		[ $((old + new)) = 1 ] || wrong="$wrong the old rules: $old, the new ones: $new"
+		wrong="$wrong$(reload)"
+		knows $number || wrong="$wrong the next reload does not read them"
+		# shellcheck disable=SC2086
+		set -- $case
+		if [ -n "$wrong" ]; then
+			not_ok "a reload where $1 fails with errno $2, call $3:$wrong: $(tail -n 2 "$here/log" | paste -s -d ';')"
+		elif [ ! -s "$here/mark" ]; then
+			not_ok "a reload where $1 fails with errno $2, call $3: it is not called"
+		else
+			ok "a reload where $1 fails with errno $2, call $3"
+		fi
+	done
+	check "reloads close every descriptor" eventually at_rest
+	stop "$server_pid"
+}
+
+# starter: what fails while a server starts ends it with words and a status, or it does without.
+starter() {
+	here=$tmp/starter
+	mkdir -p "$here/root"
+	bytes 1000 "$here/root/file"
+	echo 'r ^n$ file' >"$here/rules"
+	for case in "socket $EMFILE" "socket $ENOBUFS" "bind $EADDRINUSE" "bind $EACCES" "setsockopt $ENOMEM" "openat2 $EIO" \
+	    "getsockname $ENOBUFS" "fstat $EIO" "read $EIO" "openat $EMFILE" "getrandom $EAGAIN"; do
+		for at in 1 2; do
+			free_port
+			: >"$here/mark"
+			# shellcheck disable=SC2086 # a list of words
+			plan $case $at 1
+			what="a start where ${case% *} fails with errno ${case#* }, call $at"
+			# The server alone: what starts it reads and opens too.
+			if start starter env "FAULT_PLAN=$here/plan" "FAULT_MARK=$here/mark" "LD_PRELOAD=$preload" "$tftpd" \
+			    --address "127.0.0.1:$port" --without landlock --create --map-file "$here/rules" "$here/root"; then
+				plan
+				check "$what: it serves without" "$tftp" get --max-time 10 "tftp://127.0.0.1:$port/n" "$here/got"
+				stop "$pid"
+			elif [ ! -s "$here/mark" ] || [ ! -s "$tmp/starter.log" ]; then
+				not_ok "$what: it says nothing, or nothing failed: $(cat "$tmp/starter.log")"
+			else
+				wait "$pid"
+				status=$?
+				check "$what: $(tail -n 1 "$tmp/starter.log")" test $status -ge 64 -a $status -le 78
+			fi
+		done
+	done
+}
+
 if [ ! -e "$preload" ]; then
 	skip "system calls that fail: there is no $preload"
 	exit 0
@@ -167,5 +248,5 @@ w2() { worker 2 4 cases; }
 w3() { worker 3 4 cases; }
 w4() { worker 4 4 cases; }
 w5() { worker 5 1 more_cases --without gso; }
-together w1 w2 w3 w4 w5
+together w1 w2 w3 w4 w5 reloader starter
 exit $failed

@@ -15,6 +15,9 @@
 #define INPUT_MAX (1 << 20)
 #define BEGINNINGS 256 /* of a file that is longer, only so many */
 
+/* What a harness does once, where it has something to do; libFuzzer calls it too. */
+__attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 static uint8_t input[INPUT_MAX];
 
 static size_t load(const char *path)
@@ -100,6 +103,8 @@ int main(int argc, char **argv)
 	const char *name = strrchr(argv[0], '/');
 	struct stat st;
 
+	if (LLVMFuzzerInitialize != NULL)
+		LLVMFuzzerInitialize(&argc, &argv);
 	if (argc > 1 && stat(argv[1], &st) == 0 && S_ISREG(st.st_mode)) {
 		for (int i = 1; i < argc; i++)
 			run_file(argv[i]);

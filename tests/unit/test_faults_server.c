@@ -1,7 +1,7 @@
 /*
  * The server when memory runs out: one GET and one PUT over loopback, in this process, with the Nth allocation failing
  * for every N. The client hears something or its request can be repeated; then the server serves as before, and nothing
- * is left behind.
+ * is left behind. A reload keeps the rules it had.
  */
 #include "fault_alloc.h"
 #include "listen.h"
@@ -14,7 +14,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -196,4 +198,58 @@ START_TEST(a_start_without_memory_fails_and_leaves_nothing)
 }
 END_TEST
 
-UNIT_MAIN("faults_server", requests_survive_every_failed_allocation, a_start_without_memory_fails_and_leaves_nothing)
+static void write_rules(unsigned n)
+{
+	char rule[32];
+
+	unit_dir_put(dir, "rules", rule, (size_t)sprintf(rule, "r ^n%u$ file", n), 0644);
+}
+
+/* Whether the rules that are in force know the name "n<N>". */
+static bool knows(unsigned n)
+{
+	struct names_ask ask = {.peer = &server.listeners[0].addr};
+	struct remap_result out;
+	char name[16];
+
+	sprintf(name, "n%u", n);
+	ask.name = name;
+	MUST(names_map(&server.names, &ask, &out) == REMAP_OK);
+	return strcmp(out.text, "file") == 0;
+}
+
+START_TEST(a_reload_without_memory_keeps_the_old_rules)
+{
+	static char rules[80], *argv[] = {"tftpd", "--map-file", rules, "--address", "127.0.0.1:0", path, NULL};
+	char error[CONFIG_ERROR_MAX];
+	unsigned n = 1, kept = 0;
+	bool failed = true;
+
+	prepare();
+	snprintf(rules, sizeof(rules), "%s/rules", path);
+	write_rules(0);
+	optind = 0; /* from the start again */
+	ck_assert_msg(config_parse(&config, 6, argv, error) == 0, "%s", error);
+	MUST(begin() == 0 && knows(0));
+	for (; failed && n < 100; n++) {
+		long live = fault_alloc_live();
+		int fds = fault_open_fds();
+
+		write_rules(n);
+		fault_alloc_fail(n, false);
+		server.loop.on_signal(&server.loop, SIGHUP, mono_now());
+		failed = fault_alloc_hit();
+		fault_alloc_fail(0, false);
+		MUST(knows(n) != knows(n - 1) && knows(n) == !failed);
+		kept += failed;
+		server.loop.on_signal(&server.loop, SIGHUP, mono_now());
+		MUST(knows(n));
+		MUST(fault_alloc_live() == live && fault_open_fds() == fds);
+	}
+	MUST(kept >= 2);
+	clean();
+}
+END_TEST
+
+UNIT_MAIN("faults_server", requests_survive_every_failed_allocation, a_start_without_memory_fails_and_leaves_nothing,
+    a_reload_without_memory_keeps_the_old_rules)
