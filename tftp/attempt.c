@@ -195,11 +195,8 @@ static int open_local(struct task *t, struct store *store)
 			client_tidy(t->client, t->file.dir);
 		return err;
 	}
-	err = local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
+	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
 	    &t->stream);
-	if (err == 0)
-		store_file_ahead(&t->file, &t->client->ahead);
-	return err;
 }
 
 /* The session takes over the store, whatever happens. */

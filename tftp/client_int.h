@@ -70,7 +70,6 @@ struct client {
 	struct loop loop;
 	struct exchange *exchange;
 	struct behind behind;
-	struct store_ahead ahead;
 	struct host *hosts;
 	struct task *tasks;      /* those begun and not yet gone */
 	size_t running;          /* of them, without a verdict */

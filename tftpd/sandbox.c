@@ -188,8 +188,8 @@ static const int allowed[] = {
 	439,
 #endif
 	/* uploads */
-	SYS_fsync, SYS_fallocate, SYS_ftruncate, SYS_linkat, SYS_unlinkat, SYS_renameat2, SYS_mkdirat, SYS_fchmod,
-	SYS_flock, SYS_memfd_create,
+	SYS_fsync, SYS_sync_file_range, SYS_fallocate, SYS_ftruncate, SYS_linkat, SYS_unlinkat, SYS_renameat2, SYS_mkdirat,
+	SYS_fchmod, SYS_flock, SYS_memfd_create,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif

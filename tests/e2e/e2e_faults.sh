@@ -23,7 +23,6 @@ cases() {
 	pread $EIO $EINTR
 	preadv $EIO $EINTR
 	pwrite $EIO $ENOSPC $EINTR
-	pwritev $EIO $ENOSPC $EINTR
 	fsync $EIO $ENOSPC
 	fchmod $EPERM $EIO
 	renameat $EIO $ENOSPC
