@@ -12,8 +12,11 @@
 /* A full batch means that more is probably waiting; so often one endpoint may go on before the others have a turn. */
 #define ROUNDS_MAX 4
 
-/* So many timeouts in a row are taken for a path on which nothing of that size gets through. */
-#define TRIES_WHOLE 2
+/*
+ * So many timeouts in a row are taken for a path on which nothing of that size gets through. They take about 1.5 s, long
+ * enough for a client that looks for the size that does (tftp doctor) to see it.
+ */
+#define TRIES_WHOLE 4
 
 /* Room that an OACK or ERROR of ours always fits into. */
 #define CONTROL_MAX 1024
