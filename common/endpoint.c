@@ -13,10 +13,11 @@
 #define ROUNDS_MAX 4
 
 /*
- * So many timeouts in a row are taken for a path on which nothing of that size gets through. They take about 1.5 s, long
- * enough for a client that looks for the size that does (tftp doctor) to see it.
+ * So many timeouts in a row, over so long a time, are taken for a path on which nothing of that size gets through. A
+ * client that looks for the size that does (tftp doctor) must see it, and one that is about to give up be served.
  */
-#define TRIES_WHOLE 4
+#define WHOLE_TRIES 2
+#define WHOLE_FOR (4 * MONO_SEC)
 
 /* Room that an OACK or ERROR of ours always fits into. */
 #define CONTROL_MAX 1024
@@ -453,7 +454,7 @@ static void session_fired(struct loop_timer *t, mono_t now)
 
 	transfer_timeout(&s->transfer, now);
 	/* Lost again and again: perhaps somebody drops what a router says of their size. Fragments are better than nothing. */
-	if (transfer_tries(&s->transfer) >= TRIES_WHOLE)
+	if (transfer_tries(&s->transfer) >= WHOLE_TRIES && transfer_silence(&s->transfer, now) >= WHOLE_FOR)
 		s->fragments = UDP_FRAGMENTS_ANY;
 	session_pump(s, now);
 	/* Sending may have brought up errors of other sessions on the same socket. */
