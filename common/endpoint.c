@@ -12,8 +12,12 @@
 /* A full batch means that more is probably waiting; so often one endpoint may go on before the others have a turn. */
 #define ROUNDS_MAX 4
 
-/* So many timeouts in a row are taken for a path on which nothing of that size gets through. */
-#define TRIES_WHOLE 2
+/*
+ * So many timeouts in a row, over so long a time, are taken for a path on which nothing of that size gets through. A
+ * client that looks for the size that does (tftp doctor) must see it, and one that is about to give up be served.
+ */
+#define WHOLE_TRIES 2
+#define WHOLE_FOR (4 * MONO_SEC)
 
 /* Room that an OACK or ERROR of ours always fits into. */
 #define CONTROL_MAX 1024
@@ -457,7 +461,7 @@ static void session_fired(struct loop_timer *t, mono_t now)
 
 	transfer_timeout(&s->transfer, now);
 	/* Lost again and again: perhaps somebody drops what a router says of their size. Fragments are better than nothing. */
-	if (transfer_tries(&s->transfer) >= TRIES_WHOLE)
+	if (transfer_tries(&s->transfer) >= WHOLE_TRIES && transfer_silence(&s->transfer, now) >= WHOLE_FOR)
 		s->fragments = UDP_FRAGMENTS_ANY;
 	session_pump(s, now);
 	/* Sending may have brought up errors of other sessions on the same socket. */

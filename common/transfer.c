@@ -584,6 +584,11 @@ unsigned transfer_tries(const struct transfer *t)
 	return t->rt.tries;
 }
 
+mono_t transfer_silence(const struct transfer *t, mono_t now)
+{
+	return now - t->rt.progress;
+}
+
 mono_t transfer_started(const struct transfer *t)
 {
 	return t->result.started;

@@ -207,8 +207,9 @@ size_t transfer_datagram(const struct transfer *t);
 /* Something came from the peer's own TID: it is there, and asked for this itself. */
 bool transfer_proved(const struct transfer *t);
 
-/* How often its timer has expired since it last got on. */
+/* How often its timer has expired since it last got on, and how long ago that was. */
 unsigned transfer_tries(const struct transfer *t);
+mono_t transfer_silence(const struct transfer *t, mono_t now);
 
 /* When it began. */
 mono_t transfer_started(const struct transfer *t);

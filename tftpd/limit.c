@@ -196,9 +196,28 @@ static bool evict(struct limits *l, mono_t now)
 	return true;
 }
 
+/* Between `least`, where all patience is lost, and `most`. */
+static size_t as_patience_allows(const struct limits *l, size_t least, size_t most)
+{
+	double left = (double)(l->patience - LIMIT_UNANSWERED_LEAST) / (LIMIT_UNANSWERED - LIMIT_UNANSWERED_LEAST);
+
+	return most <= least ? most : least + (size_t)(left * (double)(most - least));
+}
+
+static bool is_crowded(const struct limits *l)
+{
+	return l->server->njobs >= l->max_transfers ||
+	    l->nunproven >= as_patience_allows(l, LIMIT_UNPROVEN, l->max_transfers);
+}
+
+/* Several make room for one, so that there are soon as few as there may be. */
 static bool has_place(struct limits *l, mono_t now)
 {
-	return (l->server->njobs < l->max_transfers && l->nunproven < LIMIT_UNPROVEN) || evict(l, now);
+	bool room = !is_crowded(l);
+
+	for (int i = 0; i < 4 && is_crowded(l) && evict(l, now); i++)
+		room = true;
+	return room;
 }
 
 static void leave_unproven(struct limits *l, struct job *j)
@@ -304,11 +323,12 @@ static void waiting_unlink(struct limits *l, struct waiting **place)
  */
 static void queue_add(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, bool known, mono_t now)
 {
+	size_t most = known ? LIMIT_QUEUE : as_patience_allows(l, LIMIT_QUEUE_FLOOD, LIMIT_QUEUE_STRANGERS);
 	struct waiting *w = NULL, **b = waiting_bucket(l, &d->from);
 
 	if (waiting_find(l, &d->from) != NULL)
 		return;
-	if (l->nwaiting < (known ? LIMIT_QUEUE : LIMIT_QUEUE_STRANGERS) && d->len <= LIMIT_REQUEST)
+	if (l->nwaiting < most && d->len <= LIMIT_REQUEST)
 		w = malloc(sizeof(*w) + d->len);
 	if (w == NULL) {
 		l->dropped++;

@@ -140,7 +140,7 @@ table inet look {
 EOF
 	# stubborn HOST WINDOW: a client that wants its block size and no other, as firmware does
 	stubborn() {
-		within c timeout 20 perl -MSocket -e '
+		within c timeout 30 perl -MSocket -e '
 			my ($host, $port, $window) = @ARGV;
 			socket(my $s, AF_INET, SOCK_DGRAM, 0) or die;
 			my $to = pack_sockaddr_in($port, inet_aton($host));
@@ -173,8 +173,10 @@ EOF
 		ip route flush cache
 		within a nft add rule inet look out icmp type destination-unreachable drop
 		serve hole $mode "$tmp/root"
-		check "$mode: a router that says nothing" stubborn 10.1.0.1 1
-		check "$mode: a router that says nothing, a window" stubborn 10.1.0.1 16
+		case $mode in
+		--single-port) check "$mode: a router that says nothing" stubborn 10.1.0.1 16 ;;
+		*) check "a router that says nothing, in lockstep" stubborn 10.1.0.1 1 ;;
+		esac
 		stop $pid
 		within a nft flush chain inet look out
 		within a nft reset counter inet look unmarked >/dev/null
