@@ -140,6 +140,7 @@ $(TESTBINS): $(SHARED_TEST) $(BUILD)/libcommon.a
 # A fuzz harness replays its corpus, unless libFuzzer brings its own main(): FUZZER=1, from `make fuzz`.
 FUZZER ?=
 $(BUILD)/tests/fuzz_uri: $(OBJ)/tftp/uri.o
+$(BUILD)/tests/fuzz_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/fuzz_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
 $(BUILD)/tests/fuzz_config: $(filter-out %/main.o,$(TFTPD)) $(OBJ)/tftp/words.o
 $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o words.o)

@@ -26,6 +26,7 @@
 #define PIECE 4096
 
 #define FREE_CHECK (1 << 20)        /* bytes written between two looks at the free space */
+#define OLD_MAX (32 << 20)          /* largest file that is kept in memory while it is written over */
 #define TEMP_ROOM (sizeof(STORE_FILE_TEMP) + 16)
 #define FD_PATH_ROOM 32
 #define TIDY_MOST 10000             /* names looked at before a download */
@@ -808,25 +809,68 @@ static int make_room(int fd, uint64_t len, const struct stat *st)
 	return 0;
 }
 
-/* What was collected in memory goes over the file that is there. Not atomic, but short, and only once all is here. */
+/* All that one descriptor has over what the other has. */
+static int copy_over(int from, int to)
+{
+	uint8_t piece[PIECE];
+	off_t off = 0;
+	int err = 0;
+	ssize_t n;
+
+	while (err == 0 && (n = pread(from, piece, PIECE, off)) != 0) {
+		struct iovec iov = {.iov_base = piece, .iov_len = n > 0 ? (size_t)n : 0};
+
+		err = n < 0 ? -errno : write_rest(to, (uint64_t)off, &iov, 1, 0);
+		off += n;
+	}
+	return err == 0 && ftruncate(to, off) != 0 ? -errno : err;
+}
+
+/* What a file holds, in memory; -1 where it is too much, or not to be read. */
+static int keep_old(int fd, const struct stat *st)
+{
+	int old = st->st_size > OLD_MAX ? -1 : memfd_create("tftp old file", MFD_CLOEXEC);
+
+	if (old >= 0 && copy_over(fd, old) != 0) {
+		close(old);
+		old = -1;
+	}
+	return old;
+}
+
+/* Not atomic, but short, and only once all is here. If the disk says no after all, the old content goes back. */
+static int replace_content(struct store_commit *c, int fd, const struct stat *st)
+{
+	int old = keep_old(fd, st), err = copy_over(c->fd, fd);
+
+	if (err == 0 && c->how.sync && fsync(fd) != 0)
+		err = -errno;
+	if (err != 0 && old >= 0 && copy_over(old, fd) == 0 && c->how.sync)
+		fsync(fd);
+	if (old >= 0)
+		close(old);
+	return err;
+}
+
+/* What was collected in memory goes over the file that is there. */
 static int write_over(struct store_commit *c)
 {
-	int fd = openat(c->dir, c->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK), err = 0;
-	off_t len = lseek(c->fd, 0, SEEK_END);
-	struct stat st;
+	int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, fd = openat(c->dir, c->name, O_RDWR | flags), err;
+	struct stat st, new;
 
+	/* One may be written and not read. */
+	if (fd < 0 && errno == EACCES)
+		fd = openat(c->dir, c->name, O_WRONLY | flags);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		err = -EACCES;
+	else if (fstat(c->fd, &new) != 0)
+		err = -errno;
 	else
-		err = len < 0 ? -errno : make_room(fd, (uint64_t)len, &st);
+		err = make_room(fd, (uint64_t)new.st_size, &st);
 	if (err == 0)
-		err = copy_to(c->fd, fd);
-	if (err == 0 && ftruncate(fd, len) != 0)
-		err = -errno;
-	if (err == 0 && c->how.sync && fsync(fd) != 0)
-		err = -errno;
+		err = replace_content(c, fd, &st);
 	close(fd);
 	return err;
 }

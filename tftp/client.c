@@ -263,6 +263,7 @@ struct client *client_new(const struct client_options *options, const struct cli
 			err = loop_signals(&c->loop, signals, sizeof(signals) / sizeof(signals[0]), on_signal);
 		if (err == 0) {
 			signal(SIGPIPE, SIG_IGN);
+			signal(SIGXFSZ, SIG_IGN); /* ulimit -f is an error like others, and leaves nothing */
 			return c;
 		}
 	}

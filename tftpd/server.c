@@ -536,6 +536,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	if (err != 0)
 		return err;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond ulimit -f is EFBIG then */
 	return loop_signals(&s->loop, signals, sizeof(signals) / sizeof(signals[0]), on_signal);
 }
 

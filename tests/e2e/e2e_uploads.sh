@@ -169,6 +169,30 @@ else
 	skip "a full disk: no file system can be mounted here"
 fi
 
+# ---- a limit on the size of files ------------------------------------------------------------------------------------
+
+# The kernel's way of saying so is a signal that ends the process.
+mkdir "$tmp/limited"
+free_port
+log=$tmp/limited.log
+url=tftp://127.0.0.1:$port
+# shellcheck disable=SC2016 # the inner shell's
+start limited sh -c 'ulimit -f 100; exec "$0" "$@"' "$tftpd" --create --address "127.0.0.1:$port" "$tmp/limited"
+"$tftp" put "$tmp/here/file" "$url/file" 2>"$tmp/here/err"
+status=$?
+check "an upload beyond ulimit -f ends as too large ($status)" test $status = 70
+nothing() { [ -z "$(ls -A "$tmp/limited")" ]; }
+check "it leaves nothing" eventually nothing
+"$tftp" put "$tmp/here/x" "$url/fits"
+same "and the server serves on" "$tmp/here/x" "$tmp/limited/fits"
+cp "$tmp/here/file" "$tmp/limited/large"
+mkdir "$tmp/got"
+(ulimit -f 100 && exec "$tftp" get "$url/large" "$tmp/got/large" 2>"$tmp/here/err")
+status=$?
+check "a download beyond it ends as one that cannot be written ($status)" test $status = 23
+check "and leaves nothing" test -z "$(ls -A "$tmp/got")"
+stop "$pid"
+
 # ---- starting -------------------------------------------------------------------------------------------------------
 
 # refuses STATUS NAME ARGUMENTS...

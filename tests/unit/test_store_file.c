@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -809,6 +810,33 @@ START_TEST(an_upload_in_place_is_written_only_when_it_is_whole)
 }
 END_TEST
 
+/* The disk says no in the middle, here by the limit on the size of files: the old content comes back. */
+START_TEST(an_upload_in_place_that_fails_puts_the_old_file_back)
+{
+	static char old[6000], new[20000];
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.in_place = true, .sync = true);
+	struct rlimit before, limit;
+	struct store_file f;
+	struct store s;
+
+	memset(old, 'o', sizeof(old));
+	memset(new, 'n', sizeof(new));
+	signal(SIGXFSZ, SIG_IGN);
+	MUST(getrlimit(RLIMIT_FSIZE, &before) == 0);
+	limit = (struct rlimit){.rlim_cur = 10000, .rlim_max = before.rlim_max};
+	unit_dir_put(dir, "f", old, sizeof(old), 0666);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &how), 0);
+	ck_assert_int_eq(write_at(&s, 0, new, sizeof(new)), 0);
+	MUST(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	ck_assert_int_eq(s.ops->finish(s.arg), -EFBIG);
+	MUST(setrlimit(RLIMIT_FSIZE, &before) == 0);
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f", old, sizeof(old)));
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(uploads_in_memory_share_what_there_is)
 {
 	int dir = unit_dir_open();
@@ -1112,7 +1140,8 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
-    an_upload_in_place_is_written_only_when_it_is_whole, uploads_in_memory_share_what_there_is,
+    an_upload_in_place_is_written_only_when_it_is_whole, an_upload_in_place_that_fails_puts_the_old_file_back,
+    uploads_in_memory_share_what_there_is,
     room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
     an_upload_without_a_name_leaves_nothing_when_it_is_killed,
     an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
