@@ -62,11 +62,11 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 	if (stat(path, &st) == 0 && access(path, W_OK) != 0)
 		return -errno;
 	if (base == NULL) {
-		dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		base = path;
 	} else {
 		*base++ = '\0';
-		dir = open(*path != '\0' ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = open(*path != '\0' ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (dir < 0)
 		return -errno;

@@ -93,6 +93,10 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	    test "$?$(cat "$tmp/theirs/closed/open")" = 68old
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/open)
 	check "a get that works writes it over" cmp -s "$tmp/root/file" "$tmp/theirs/closed/open"
+	mkdir "$tmp/theirs/box"
+	chmod 333 "$tmp/theirs/box"
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/new)
+	check "a directory need not be readable" cmp -s "$tmp/root/file" "$tmp/theirs/box/new"
 	(cd "$tmp/theirs" && $anybody ./tftp put secret "$url/new" 2>"$tmp/err")
 	check "a file that must not be read" test $? = 26
 	check "it is said what to do about that" says_all "$url/new"

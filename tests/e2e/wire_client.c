@@ -75,9 +75,10 @@ static void got(size_t len)
 /* Host, file, what happened, and what to try: that comes behind a semicolon, or is a question. */
 static void says_all(void)
 {
+	size_t lines = client_lines(&c);
 	const char *said = client_said(&c);
 
-	ck_assert_msg(client_lines(&c) == 1, "one line should say why, but this did: %s", said);
+	ck_assert_msg(lines == 1, "one line should say why, but this did: %s", said);
 	ck_assert_msg(strstr(said, wire_local) && strstr(said, "\"name\""), "host or file is missing: %s", said);
 	ck_assert_msg(strstr(said, "; ") || strchr(said, '?'), "what to try is missing: %s", said);
 }
