@@ -48,7 +48,7 @@ TFTPD := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftpd/*.c))
 TFTP := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tftp/*.c))
 
 .PHONY: all run check unit sim e2e lint setup bench clean install uninstall deb
-.PHONY: fuzz fuzz-built check-long check-without threads coverage covered analyse interop soak
+.PHONY: fuzz fuzz-built check-long long check-without threads coverage covered analyse interop soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -216,8 +216,12 @@ fuzz-built: $(FUZZ)
 # make check, then more of it: tens of thousands of seeds, every place for a failing system call, memcheck.
 # It ends with a whole system with systemd, from install to uninstall.
 check-long: check
-	@tests/long.sh $(BUILD) $(UNIT) $(SIM) $(WIRE)
+	@$(MAKE) --no-print-directory long
 	@tests/run.sh $(BUILD) $(LONG)
+
+# The middle of it alone; SIM_RUNS= says how many seeds.
+long: all $(TESTBINS) $(FAULTLIB)
+	@tests/long.sh $(BUILD) $(UNIT) $(SIM) $(WIRE)
 
 coverage: setup
 	-@$(MAKE) --no-print-directory BUILD=build/cov CFLAGS='-O0 -g --coverage -DSANDBOX_OFF' LDFLAGS=--coverage \

@@ -812,18 +812,10 @@ static int make_room(int fd, uint64_t len, const struct stat *st)
 /* All that one descriptor has over what the other has. */
 static int copy_over(int from, int to)
 {
-	uint8_t piece[PIECE];
-	off_t off = 0;
-	int err = 0;
-	ssize_t n;
+	off_t len = lseek(from, 0, SEEK_END);
+	int err = len < 0 ? -errno : copy_to(from, to);
 
-	while (err == 0 && (n = pread(from, piece, PIECE, off)) != 0) {
-		struct iovec iov = {.iov_base = piece, .iov_len = n > 0 ? (size_t)n : 0};
-
-		err = n < 0 ? -errno : write_rest(to, (uint64_t)off, &iov, 1, 0);
-		off += n;
-	}
-	return err == 0 && ftruncate(to, off) != 0 ? -errno : err;
+	return err == 0 && ftruncate(to, len) != 0 ? -errno : err;
 }
 
 /* What a file holds, in memory; -1 where it is too much, or not to be read. */

@@ -117,6 +117,16 @@ printf 'r ^broken(\n' >"$tmp/rules"
 kill -HUP "$pid"
 says "a bad file is named with its line" "rules: line 1: bad regular expression"
 answer "and keeps the old rules" 'R new octet' 'served 6 *'
+mkdir -p "$tmp/root/first" "$tmp/root/second"
+bytes 10 "$tmp/root/first/both"
+bytes 20 "$tmp/root/second/both"
+bytes 30 "$tmp/root/second/one"
+printf 'rE ^any/ first/\nr ^any/ second/\nr ^new$ pxelinux.0\n' >"$tmp/rules"
+kill -HUP "$pid"
+says "three rules" "read 3 rules"
+answer "E ends the rules where its name is a file" 'R any/both octet' 'served 10 *'
+answer "and is undone where it is none" 'R any/one octet' 'served 30 *'
+answer "nor anywhere" 'R any/none octet' 'ERROR 1'
 rm "$tmp/rules"
 kill -HUP "$pid"
 says "so does one that is gone" "old rules stay in force"

@@ -496,8 +496,13 @@ static int lowest_fd(void)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	int fds = lowest_fd();
+	static pid_t last;
 	sigset_t mask;
 
+	/* Another process may have been ended in the middle of an input. */
+	if (last != getpid())
+		empty(mine);
+	last = getpid();
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	memset(&f, 0, sizeof(f));
 	f.in = (struct fuzz_input){bytes, len};

@@ -276,6 +276,11 @@ static const struct line_ears ears = {.sent = sent};
 
 /* What arrives. */
 
+static int socket_of(const struct job *j)
+{
+	return j->session.endpoint->udp.fd;
+}
+
 static void arrives(int fd, struct peer *p, const void *bytes, size_t len, unsigned flags)
 {
 	const struct job *j = job_of(&p->addr);
@@ -290,12 +295,12 @@ static void arrives(int fd, struct peer *p, const void *bytes, size_t len, unsig
 	}
 	f.dirty |= fine && packet.op == PACKET_WRQ;
 	/*
-	 * An ERROR is never answered; but the place of the transfer that it ends is free for a request that waits, and our
-	 * own ERROR may have waited for room.
+	 * An ERROR is never answered; but the place of the transfer that it ends is free for a request that waits, our own
+	 * ERROR may have waited for room, and one that comes to another port ends nothing.
 	 */
 	f.hush = NULL;
-	if (f.heard++ == 0 && line_idle(fd) && (j == NULL || transfer_verdict(&j->session.transfer) == NULL) && fine &&
-	    packet.op == PACKET_ERROR && !f.setup->waits)
+	if (f.heard++ == 0 && line_idle(fd) && fine && packet.op == PACKET_ERROR && !f.setup->waits &&
+	    (j == NULL || (fd == socket_of(j) && transfer_verdict(&j->session.transfer) == NULL)))
 		f.hush = p;
 	line_put(fd, &p->addr, bytes, len, flags);
 }
@@ -355,11 +360,6 @@ static struct job *some_job(struct fuzz_input *in)
 	for (unsigned n = fuzz_u8(in) & 3; n > 0 && j != NULL && j->next != NULL; n--)
 		j = j->next;
 	return j;
-}
-
-static int socket_of(const struct job *j)
-{
-	return j->session.endpoint->udp.fd;
 }
 
 static void raw_to_listener(struct fuzz_input *in)
@@ -579,8 +579,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct fuzz_input in = {bytes, len};
 	int fds = lowest_fd();
+	static pid_t last;
 	sigset_t mask;
 
+	/* Another process may have been ended in the middle of an input. */
+	if (last != getpid()) {
+		walk(root, true);
+		fill_root();
+	}
+	last = getpid();
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	set_rules(0);
 	begin(fuzz_u8(&in) % SETUPS);

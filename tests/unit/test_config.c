@@ -172,6 +172,23 @@ START_TEST(a_bad_word_is_named)
 }
 END_TEST
 
+START_TEST(usage_names_every_option_that_is_taken)
+{
+	static const char *const some[] = {
+		"  -4, --ipv4 ", "      --without FEATURE ", "  -a, --address [ADDR][:PORT] ", "  -h, --help ", "usage: tftpd ",
+	};
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	config_usage(out);
+	fclose(out);
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		ck_assert_msg(strstr(text, some[i]) != NULL, "%s is not in: %s", some[i], text);
+	free(text);
+}
+END_TEST
+
 START_TEST(there_is_an_end_to_directories_and_addresses)
 {
 	char line[2048] = "-L";
@@ -190,4 +207,4 @@ END_TEST
 
 UNIT_MAIN("config", a_directory_alone_is_served_as_people_expect, hpas_flags_bring_hpas_defaults, values_are_taken,
     what_does_not_serve_is_told_apart, long_names_may_be_cut_as_with_getopt, a_bad_word_is_named,
-    there_is_an_end_to_directories_and_addresses)
+    usage_names_every_option_that_is_taken, there_is_an_end_to_directories_and_addresses)

@@ -1,5 +1,6 @@
 /* tftp/args and tftp/form: which command line means what. Each is written as a person types it. */
 #include "form.h"
+#include "udp.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -222,6 +223,12 @@ START_TEST(options_are_read_gnu_style)
 	ck_assert_uint_eq(args.options.max_time, 9);
 	ck_assert_uint_eq(args.options.parallel, 3);
 	ck_assert_uint_eq(args.options.retries, CLIENT_RETRIES);
+	session("tftp --without gso --without gro --without sendmmsg h", "h", NULL, -1);
+	ck_assert_uint_eq(args.options.without, UDP_NO_GSO | UDP_NO_GRO | UDP_NO_MMSG);
+	session("tftp --option=tsize --option=blksize=900 h", "h", NULL, -1);
+	ck_assert(!args.options.no_tsize && args.options.blksize == 900);
+	argv[0] = "tftp", argv[1] = "--option", argv[2] = "disable tsize", argv[3] = "h", argv[4] = NULL;
+	ck_assert_msg(args_parse(&args, 4, argv, why) == 0 && args.options.no_tsize, "%s", why);
 }
 END_TEST
 
