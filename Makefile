@@ -106,6 +106,7 @@ $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 $(BUILD)/tests/test_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)
 $(BUILD)/tests/test_path: $(OBJ)/tftpd/path.o
+$(BUILD)/tests/test_listing: $(OBJ)/tftpd/listing.o
 
 $(BUILD)/tests/test_faults_server: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_faults_client: $(filter-out %/main.o,$(TFTP))

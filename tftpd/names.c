@@ -74,7 +74,7 @@ static int read_in(const struct names *n, const struct path_root *root, const st
 		if (!missing(err))
 			return err;
 	}
-	if (!names_any_case(root, guess, cased))
+	if (!names_any_case(n, root, guess, cased))
 		return err;
 	add_how(f, "case");
 	return read_exact(n, root, ask, cased, f);
@@ -346,7 +346,7 @@ bool names_suggest(const struct names *n, const struct names_ask *ask, const cha
 
 		if (rest == NULL || names_root_for(&n->roots[i], &peer, &root, &made) != 0)
 			continue;
-		found = names_suggest_in(&root, rest, out, why);
+		found = names_suggest_in(n, &root, rest, out, why);
 		if (made)
 			close(root.fd);
 	}

@@ -8,6 +8,7 @@
 #include "addr.h"
 #include "conffile.h"
 #include "config.h"
+#include "listing.h"
 #include "path.h"
 #include "remap.h"
 
@@ -28,6 +29,7 @@ struct names {
 	int nroots;
 	struct remap *rules;  /* NULL: none */
 	struct conffile rule_file;
+	struct listings *listings; /* what directories were found to hold; NULL: that is not remembered */
 	bool wants_mac;       /* some rule or directory asks for the client's MAC */
 };
 

@@ -12,9 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Most directory entries looked at for one name: a few milliseconds. */
-#define ENTRIES_MAX 8192
-
 /* What the client may have meant. */
 
 static const char *base_name(const char *path)
@@ -27,6 +24,7 @@ static const char *base_name(const char *path)
 /* A search for a name in whatever case. */
 struct search {
 	const struct path_root *root;
+	struct listings *listings;
 	int budget;                     /* directory entries that may still be looked at */
 	int hits;
 	char path[PATH_NAME_MAX + 1];   /* as far as it is known */
@@ -46,7 +44,7 @@ static void search_below(struct search *s, size_t len, const char *rest)
 	size_t part = strcspn(rest, "/");
 	const char *next = rest + part + strspn(rest + part, "/");
 	int fd = path_open_dir(s->root, s->path);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = fd < 0 || listings_lack(s->listings, fd, rest, part) ? NULL : fdopendir(fd);
 	const struct dirent *e;
 
 	if (dir == NULL) {
@@ -70,9 +68,9 @@ static void search_below(struct search *s, size_t len, const char *rest)
 	closedir(dir);
 }
 
-bool names_any_case(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
+bool names_any_case(const struct names *n, const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
 {
-	struct search s = {.root = root, .budget = ENTRIES_MAX};
+	struct search s = {.root = root, .listings = n->listings, .budget = LISTING_ENTRIES};
 
 	name += strspn(name, "/");
 	/* With a slash at the end it asks for a directory, which is none of ours to find. */
@@ -157,7 +155,7 @@ static bool nearest(const struct path_root *root, const char *name, char out[PAT
 {
 	const char *base = base_name(name);
 	char dirname[PATH_NAME_MAX + 1];
-	int best = strlen(base) < 5 ? 2 : 3, budget = ENTRIES_MAX, fd;
+	int best = strlen(base) < 5 ? 2 : 3, budget = LISTING_ENTRIES, fd;
 	const struct dirent *e;
 	DIR *dir;
 
@@ -183,7 +181,8 @@ static bool nearest(const struct path_root *root, const char *name, char out[PAT
 	return out[0] != '\0';
 }
 
-bool names_suggest_in(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1], const char **why)
+bool names_suggest_in(const struct names *n, const struct path_root *root, const char *name,
+    char out[PATH_NAME_MAX + 1], const char **why)
 {
 	char guess[PATH_NAME_MAX + 1];
 	bool slash, other;
@@ -195,7 +194,7 @@ bool names_suggest_in(const struct path_root *root, const char *name, char out[P
 	other = names_no_drive(guess);
 	other |= no_junk(guess);
 	*why = slash ? "slash" : other ? "junk in the name" : "case";
-	if (names_any_case(root, guess, out))
+	if (names_any_case(n, root, guess, out))
 		return true;
 	*why = "similar";
 	return nearest(root, guess, out);

@@ -47,9 +47,10 @@ bool names_slashes(char *name);
 bool names_no_drive(char *name);
 
 /* The one file that has this name in some case. False: none, or more than one. */
-bool names_any_case(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1]);
+bool names_any_case(const struct names *n, const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1]);
 
 /* names_suggest for one directory. */
-bool names_suggest_in(const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1], const char **why);
+bool names_suggest_in(const struct names *n, const struct path_root *root, const char *name,
+    char out[PATH_NAME_MAX + 1], const char **why);
 
 #endif

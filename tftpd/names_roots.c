@@ -176,6 +176,7 @@ int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_
 
 	memset(n, 0, sizeof(*n));
 	n->config = c;
+	n->listings = listings_new();
 	n->wants_mac = mentions(c->roots, "{mac");
 	error[0] = '\0';
 	tzset(); /* {date} and {time}; the time zone's file is out of reach after chroot */
@@ -200,6 +201,8 @@ void names_close(struct names *n)
 	remap_free(n->rules);
 	n->rules = NULL;
 	conffile_close(&n->rule_file);
+	listings_del(n->listings);
+	n->listings = NULL;
 }
 
 bool names_by_hand(const struct names *n)

@@ -6,18 +6,28 @@
 #include <string.h>
 #include <strings.h>
 
-void request_refuse(const struct request *r, uint16_t code, const char *text, const char *detail)
+/* Tell the client. True: the log is to have a line at *level about it. */
+static bool refuse(const struct request *r, uint16_t code, const char *text, enum log_level *level)
 {
 	struct server *s = r->server;
-	struct log_event e;
-	char peer[ADDR_TEXT];
 
 	endpoint_say(r->listener, r->datagram, code, text);
 	s->counters.refused++;
 	if (!limit_may_log(&s->limits, LIMIT_LINE_STRANGER, r->now))
-		return;
-	log_begin(&e, &s->log, code == ERROR_NOT_FOUND && !r->write ? logs_missed(&s->logs, &r->datagram->from, r->now) :
-	    LOG_LEVEL_INFO, r->write ? "refused write" : "refused read");
+		return false;
+	*level = LOG_LEVEL_INFO;
+	if (code == ERROR_NOT_FOUND && !r->write)
+		*level = logs_missed(&s->logs, &r->datagram->from, r->now);
+	return *level <= s->log.level;
+}
+
+static void log_refusal(const struct request *r, uint16_t code, const char *text, const char *detail,
+    enum log_level level)
+{
+	struct log_event e;
+	char peer[ADDR_TEXT];
+
+	log_begin(&e, &r->server->log, level, r->write ? "refused write" : "refused read");
 	log_text(&e, "file", r->packet->name);
 	log_text(&e, "peer", addr_print(&r->datagram->from, peer));
 	log_u64(&e, "code", code);
@@ -25,6 +35,14 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 	if (detail != NULL)
 		log_text(&e, "detail", detail);
 	log_end(&e);
+}
+
+void request_refuse(const struct request *r, uint16_t code, const char *text, const char *detail)
+{
+	enum log_level level;
+
+	if (refuse(r, code, text, &level))
+		log_refusal(r, code, text, detail, level);
 }
 
 void request_refuse_open(const struct request *r, int err)
@@ -45,6 +63,19 @@ void request_refuse_open(const struct request *r, int err)
 	request_refuse(r, code, text, err > -4096 ? strerror(-err) : NULL);
 }
 
+/* To find what was meant takes a directory to be read, while everybody waits: so often in a second, not more. */
+#define GUESSES 8
+
+static bool may_guess(struct server *s, mono_t now)
+{
+	if (now - s->guessed >= MONO_SEC) {
+		s->guessed = now;
+		s->guesses = 0;
+	}
+	return s->guesses++ < GUESSES;
+}
+
+/* The client has its answer before anybody thinks about what it may have meant. */
 void request_refuse_name(const struct request *r, int err, const struct names_found *f)
 {
 	struct server *s = r->server;
@@ -52,15 +83,18 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 	char detail[1024 + PATH_NAME_MAX], near[PATH_NAME_MAX + 1];
 	const char *text = f->text, *why;
 	uint16_t code = err == NAMES_REFUSED || err == NAMES_RULES ? ERROR_ACCESS : path_refusal(err, r->write, &text);
+	enum log_level level;
 	int len;
 
+	if (!refuse(r, code, text, &level))
+		return;
 	len = snprintf(detail, sizeof(detail), "%s", f->detail);
 	if (f->name[0] != '\0' && strcmp(f->name, r->packet->name) != 0 && err != NAMES_REFUSED && err != NAMES_RULES)
 		len += snprintf(detail + len, sizeof(detail) - (size_t)len, ", looked for as \"%.256s\"", f->name);
-	if (!r->write && (err == -ENOENT || err == -ENOTDIR) && s->log.level >= LOG_LEVEL_INFO &&
+	if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may_guess(s, r->now) &&
 	    names_suggest(&s->names, &ask, f->name, near, &why))
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; did you mean `%s` (%s)?", near, why);
-	request_refuse(r, code, text, detail);
+	log_refusal(r, code, text, detail, level);
 }
 
 void request_log_name(const struct request *r, const struct names_found *f)

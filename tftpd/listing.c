@@ -1,0 +1,136 @@
+/* Sorted hashes of the names in a few directories, good for as long as a directory's time of change stays the same. */
+#include "listing.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIRECTORIES 16
+
+/* A change within the clock tick in which a directory was read does not show: so young a time proves nothing yet. */
+#define SETTLED 2
+
+struct listing {
+	dev_t dev;
+	ino_t ino;               /* 0: not in use */
+	struct timespec changed;
+	unsigned long used;      /* when, counted in requests */
+	uint32_t *hashes;        /* of the names in lower case, sorted */
+	size_t n;
+};
+
+struct listings {
+	unsigned long now;
+	struct listing dirs[DIRECTORIES];
+};
+
+struct listings *listings_new(void)
+{
+	return calloc(1, sizeof(struct listings));
+}
+
+void listings_del(struct listings *l)
+{
+	for (size_t i = 0; l != NULL && i < DIRECTORIES; i++)
+		free(l->dirs[i].hashes);
+	free(l);
+}
+
+/* FNV-1a. Two names of one hash cost a look at the directory, no more. */
+static uint32_t hash(const char *name, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint32_t)tolower((unsigned char)name[i])) * 16777619u;
+	return h;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The place of this directory, or the one that was not asked for the longest. */
+static struct listing *place(struct listings *l, const struct stat *st)
+{
+	struct listing *oldest = &l->dirs[0];
+
+	for (size_t i = 0; i < DIRECTORIES; i++) {
+		if (l->dirs[i].ino == st->st_ino && l->dirs[i].dev == st->st_dev)
+			return &l->dirs[i];
+		if (l->dirs[i].used < oldest->used)
+			oldest = &l->dirs[i];
+	}
+	return oldest;
+}
+
+static bool fresh(const struct listing *d, const struct stat *st)
+{
+	return d->ino == st->st_ino && d->dev == st->st_dev && d->changed.tv_sec == st->st_mtim.tv_sec &&
+	    d->changed.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+/* Read it. False: without memory or permission there is nothing to remember. */
+static bool read_names(struct listing *d, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *e;
+	size_t cap = 0;
+
+	if (dir == NULL && copy >= 0)
+		close(copy);
+	d->n = 0;
+	while (dir != NULL && d->n < LISTING_ENTRIES && (e = readdir(dir)) != NULL) {
+		if (d->n == cap) {
+			uint32_t *more = realloc(d->hashes, (cap = cap > 0 ? 2 * cap : 64) * sizeof(*more));
+
+			if (more == NULL)
+				break;
+			d->hashes = more;
+		}
+		d->hashes[d->n++] = hash(e->d_name, strlen(e->d_name));
+	}
+	if (dir == NULL || d->n == 0) /* "." at least is there */
+		return false;
+	closedir(dir);
+	qsort(d->hashes, d->n, sizeof(*d->hashes), by_value);
+	return true;
+}
+
+static bool learn(struct listing *d, int fd, const struct stat *st)
+{
+	free(d->hashes);
+	*d = (struct listing){.used = d->used};
+	if (time(NULL) - st->st_mtim.tv_sec < SETTLED || !read_names(d, fd))
+		return false;
+	d->dev = st->st_dev;
+	d->ino = st->st_ino;
+	d->changed = st->st_mtim;
+	return true;
+}
+
+bool listings_lack(struct listings *l, int fd, const char *name, size_t len)
+{
+	uint32_t wanted = hash(name, len);
+	struct listing *d;
+	struct stat st;
+	bool known;
+
+	if (l == NULL || fstat(fd, &st) != 0)
+		return false;
+	d = place(l, &st);
+	d->used = ++l->now;
+	known = fresh(d, &st) || learn(d, fd, &st);
+	lseek(fd, 0, SEEK_SET);
+	return known && bsearch(&wanted, d->hashes, d->n, sizeof(wanted), by_value) == NULL;
+}
