@@ -182,7 +182,7 @@ static mono_t evict_at(const struct limits *l)
 }
 
 /* It gives up its place then: requests from forged addresses cannot shut out clients that are there. */
-static bool evict(struct limits *l, mono_t now)
+bool limit_make_room(struct limits *l, mono_t now)
 {
 	struct session *session;
 
@@ -215,7 +215,7 @@ static bool has_place(struct limits *l, mono_t now)
 {
 	bool room = !is_crowded(l);
 
-	for (int i = 0; i < 4 && is_crowded(l) && evict(l, now); i++)
+	for (int i = 0; i < 4 && is_crowded(l) && limit_make_room(l, now); i++)
 		room = true;
 	return room;
 }

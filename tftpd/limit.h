@@ -123,6 +123,12 @@ void limit_free(struct limits *l);
 /* May a transfer for this request start now? If not, the request waits here, or is dropped. */
 bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
 
+/*
+ * There is a place, but something else that transfers hold is used up: the oldest one without an answer gives its own
+ * back, if it had the time for one. True: it did.
+ */
+bool limit_make_room(struct limits *l, mono_t now);
+
 /* Forget the requests that wait: their sockets are about to close. */
 void limit_forget(struct limits *l);
 

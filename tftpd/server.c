@@ -275,6 +275,9 @@ int job_start(struct job *j, struct endpoint *listener, const struct udp_datagra
 		err = session_attach(session, listener, false, true, ops_for(s));
 	else
 		err = start_own(j, listener, d);
+	/* Every port of --port-range: forged requests must not keep them from clients that are there. */
+	if (err == -EADDRINUSE && limit_make_room(&s->limits, now))
+		err = start_own(j, listener, d);
 	if (err != 0) {
 		job_drop(j);
 		return err;
