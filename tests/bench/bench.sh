@@ -62,7 +62,7 @@ mkdir -p "$tmp/files" "$tmp/got" "$out"
 ulimit -n "$(ulimit -Hn)"
 last=$(($(nproc) - 1))
 
-# ---- the programs ------------------------------------------------------------------------------------------------
+# the programs.
 
 lib=$(find "$peers" -type d -path '*lib/*-linux-*' -prune 2>/dev/null | tr '\n' ':')
 peer() { # PACKAGE PATH: the unpacked program, or the one of that name that is installed
@@ -112,7 +112,7 @@ client() { # NAME PORT FILE OUT BLKSIZE WINDOW: sets cmd; fails if it cannot do 
 	esac
 }
 
-# ---- measuring ---------------------------------------------------------------------------------------------------
+# measuring.
 
 listed() { case ,$2, in *,"$1",*) ;; *) return 1 ;; esac; }
 wanted() { case $1 in *"$only"*) ;; *) return 1 ;; esac; }
@@ -226,12 +226,23 @@ section_small() {
 	done
 }
 
+# A hypervisor takes back memory and disk blocks that are free for a while, and the first to use them again pays for
+# that: nobody who is measured. COUNT SIZE: as much as so many uploads take.
+warm() {
+	size=$(numfmt --from=iec "$(echo "$2" | tr km KM)")
+	for pass in 1 2; do
+		taskset -c "$last" dd if=/dev/zero of="$disk/warm" bs=256K count=$(($1 * size / 262144)) 2>/dev/null
+		rm "$disk/warm"
+	done
+}
+
 section_put() {
 	for shape in 1:1:64M 1:16:256M 1:64:256M 100:1:1M 100:16:2M 1000:1:128k; do
 		n=${shape%%:*} bytes=${shape##*:} w=${shape#*:} && w=${w%:*}
 		[ -n "$quick" ] && case $n in 1) bytes=16M ;; *) bytes=64k ;; esac
 		for who in $PUTTERS; do
 			cpu=$last && [ $n -gt 1 ] && cpu=0
+			warm $n $bytes
 			measure "$n, window $w" $who "$disk" $cpu "$last" 60 put -A -n $n -f $n -s $bytes -w $w
 			# What was acknowledged must be there. The null server keeps nothing.
 			if [ $who != null ] && [ -n "$(ls "$disk")" ]; then
@@ -348,15 +359,16 @@ section_fair() {
 }
 
 section_idle() {
+	mkdir -p "$tmp/idle"
 	seconds=10
 	[ -n "$quick" ] && seconds=2
 	for who in ours hpa atftpd dnsmasq null; do
-		listed $who "$servers" && server $who "$tmp/files" || continue
+		listed $who "$servers" && server $who "$tmp/idle" || continue
 		note "$seconds s" $who "$("$bin/run" -t 40 -i $seconds -o "$tmp/log" -p 127.0.0.1:$port -- $cmd)"
 	done
 }
 
-# ---- the tables --------------------------------------------------------------------------------------------------
+# the tables.
 
 report() { # SECTION
 	[ -s "$out/$1" ] && awk -F '\t' -v section="$1" -f "$here/report.awk" "$out/$1"
