@@ -2,8 +2,8 @@
  * Stores over file descriptors.
  *
  * A source reads a descriptor that is already open; a sink writes to a temporary file beside its target, or one without a
- * name, and renames it at the end, so that the target is either the old file or the whole new one. Descriptors that cannot seek, and
- * netascii, go through a window of memory (forward only).
+ * name, and renames it at the end (store_commit.h), so that the target is either the old file or the whole new one.
+ * Descriptors that cannot seek, and netascii, go through a window of memory (forward only).
  */
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
@@ -11,6 +11,7 @@
 #include "behind.h"
 #include "netascii.h"
 #include "store.h"
+#include "store_commit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,62 +27,6 @@
 #define STORE_AHEAD_BLOCK 4096    /* for blocks up to this; larger ones are copied once more for nothing */
 
 struct store_file;
-
-/* What becomes of the name if it is taken when an upload ends. */
-enum store_exists {
-	STORE_EXISTS_REPLACE,
-	STORE_EXISTS_REFUSE,   /* STORE_TAKEN */
-	STORE_EXISTS_VERSION,  /* the old file stays as NAME.~N~, as other programs number backups */
-	STORE_EXISTS_SAME,     /* fine if it holds the same bytes, else STORE_TAKEN */
-};
-
-#define STORE_IN_PLACE_MAX (256u << 20) /* most bytes of an upload that is collected in memory */
-
-struct store_upload {
-	mode_t mode;                 /* of a new file, before umask; an existing one passes on its own */
-	bool text;                   /* netascii arrives */
-	bool sync;                   /* on disk before it is acknowledged */
-	bool keep_partial;           /* what arrived of a broken upload stays as NAME.partial */
-	bool nameless;               /* a temporary file without a name where there can be one: SIGKILL leaves nothing */
-	bool in_place;               /* nothing can be made beside it: collect in memory, write over it at the end */
-	uint64_t *memory;            /* in_place: bytes that may be collected yet by all who point here; NULL: no limit */
-	uint64_t limit;              /* most bytes */
-	uint64_t min_free;           /* bytes of the file system that must stay free */
-	enum store_exists exists;
-	unsigned keep;               /* STORE_EXISTS_VERSION: so many old ones, 0: all */
-	struct store_offload *offload; /* who runs what may block at the end; NULL: here */
-	struct behind *behind;       /* where small writes are collected; NULL: nowhere. Must outlive the upload */
-};
-
-/*
- * The end of an upload: compare, fsync, rename, fsync the directory. All of it may block for as long as a disk likes, so
- * it can be run by another thread. It has everything it needs; nobody else touches it meanwhile.
- */
-struct store_commit {
-	struct store_file *file;     /* who waits for it; NULL: was closed meanwhile */
-	struct store_upload how;
-	int fd, dir;
-	char *temp, *name;
-	int result;
-	bool done;                   /* set by the file's own thread once store_commit_run has returned */
-};
-
-/* Do it. Any thread, once. */
-void store_commit_run(struct store_commit *c);
-void store_commit_free(struct store_commit *c);
-
-/*
- * Somebody with a thread to spare. submit has store_commit_run called and then, in the caller's thread, sets c->done
- * and wakes the transfer of c->file, or frees c where that is NULL. Returns 0, or -errno to have it done at once.
- */
-struct store_offload {
-	int (*submit)(struct store_offload *o, struct store_commit *c);
-	/* Have the disk begin with these bytes of fd, which stays the caller's. 0, or -errno: not now. */
-	int (*writeback)(struct store_offload *o, int fd, uint64_t off, uint64_t len);
-};
-
-/* So many bytes of an upload are worth a hint to the disk. */
-#define STORE_WRITEBACK (4u << 20)
 
 struct store_ahead {
 	size_t readers;
@@ -151,20 +96,5 @@ int store_file_sink(struct store_file *f, struct store *store, int dir, const ch
  */
 int store_file_upload(struct store_file *f, struct store *store, int dir, const char *name,
     const struct store_upload *how);
-
-/*
- * Remove temporary files that a server or client left when it was killed, here and in all directories below; one that is
- * being written is locked and stays. Takes over `dir`. Returns how many. May take long; another thread may set *stop.
- */
-unsigned store_file_sweep(int dir, const bool *stop);
-
-/*
- * The same for a client: only in `dir` itself, which stays open, only what the caller owns, and not to the end of a
- * directory of tens of thousands. Returns how many.
- */
-unsigned store_file_tidy(int dir);
-
-/* Temporary files begin with this; names that do are never served and may be removed when stale. */
-#define STORE_FILE_TEMP ".tftp-part-"
 
 #endif

@@ -74,7 +74,9 @@ transfer_recv: transfer transfer_int options packet retransmit store monotime
 loop: monotime
 udp: addr
 endpoint: transfer packet udp loop addr store monotime
-store_file: store netascii behind
+store_temp:
+store_commit: store behind store_temp
+store_file: store store_commit store_temp netascii behind
 behind:
 worker: loop monotime
 '

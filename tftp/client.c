@@ -4,6 +4,8 @@
  */
 #include "client_int.h"
 
+#include "store_temp.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -37,7 +39,7 @@ void client_tidy(struct client *c, int dir)
 		return;
 	c->tidied = st.st_ino;
 	c->tidied_on = st.st_dev;
-	store_file_tidy(dir);
+	store_temp_tidy(dir);
 }
 
 static void on_signal(struct loop *l, int signo, mono_t now)

@@ -6,7 +6,7 @@
 #include "path.h"
 
 #include "packet.h"
-#include "store_file.h"
+#include "store_temp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -297,7 +297,7 @@ static const char *last_component(const char *name)
 /* Half an upload is nobody's file. */
 static bool reserved(const char *base)
 {
-	return strncmp(base, STORE_FILE_TEMP, sizeof(STORE_FILE_TEMP) - 1) == 0;
+	return strncmp(base, STORE_TEMP_PREFIX, sizeof(STORE_TEMP_PREFIX) - 1) == 0;
 }
 
 static int kind(const struct stat *st)
@@ -533,7 +533,7 @@ const char *path_reason(int err)
 	case PATH_LINK:
 		return "a symbolic link; uploads follow none";
 	case PATH_RESERVED:
-		return "names that begin with " STORE_FILE_TEMP " are the server's own";
+		return "names that begin with " STORE_TEMP_PREFIX " are the server's own";
 	case PATH_TOO_LONG:
 		return "longer than 1024 bytes";
 	case PATH_SPECIAL:

@@ -1,6 +1,8 @@
 /* PUT: a client writes a file. What may block at its end, the disk, is waited for in another thread. */
 #include "request.h"
 
+#include "store_temp.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -243,7 +245,7 @@ static void sweep_run(struct work *w)
 {
 	struct sweep_work *sweep = (struct sweep_work *)w;
 
-	sweep->removed = store_file_sweep(sweep->dir, &sweep->server->ending);
+	sweep->removed = store_temp_sweep(sweep->dir, &sweep->server->ending);
 }
 
 static void sweep_done(struct work *w, mono_t now)

@@ -193,7 +193,7 @@ if command -v mandoc >/dev/null; then
 		my %said;
 		for my $file (@ARGV) {
 			open(my $f, "<", $file) or die; my $c = <$f>;
-			$c =~ s/" STORE_FILE_TEMP "/.tftp-part-/g;
+			$c =~ s/" STORE_TEMP_PREFIX "/.tftp-part-/g;
 			$said{(literals($1))[0] // ""} = 1 while $c =~ /log_line\((.*?);\n/gs;
 			$said{$_} = 1 for map { literals($_) } $c =~ /(?:log_begin\(|\btext = |snprintf\(f->(?:text|detail)|TROUBLE_MAX, )[^"]*?(".*?);\n/gs;
 			$said{$_} = 1 for map { literals($_) } $c =~ /\n\t+\*text = (.*?);\n/gs;

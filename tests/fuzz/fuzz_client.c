@@ -10,6 +10,7 @@
 #include "client_int.h"
 #include "fuzz.h"
 #include "line.h"
+#include "store_temp.h"
 #include "trace.h"
 
 #include <arpa/inet.h>
@@ -74,7 +75,7 @@ static unsigned empty(const char *dir)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		FUZZ_MUST(snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < PATH_MAX);
-		found += strncmp(e->d_name, STORE_FILE_TEMP, strlen(STORE_FILE_TEMP)) == 0;
+		found += strncmp(e->d_name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
 		if (e->d_type == DT_DIR) {
 			found += empty(path);
 			FUZZ_MUST(rmdir(path) == 0);

@@ -12,6 +12,7 @@
 #include "names.h"
 #include "request.h"
 #include "server.h"
+#include "store_temp.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -124,7 +125,7 @@ static unsigned walk(const char *dir, bool remove)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		FUZZ_MUST(snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < PATH_MAX);
-		found += strncmp(e->d_name, STORE_FILE_TEMP, strlen(STORE_FILE_TEMP)) == 0;
+		found += strncmp(e->d_name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
 		if (e->d_type == DT_DIR)
 			found += walk(path, remove);
 		if (remove)

@@ -5,6 +5,7 @@
 #include "endpoint.h"
 #include "fault_alloc.h"
 #include "store_file.h"
+#include "store_temp.h"
 #include "unit.h"
 #include "unit_dir.h"
 #include "unit_must.h"
@@ -128,11 +129,11 @@ static int sink_attempt(bool failing)
 
 	(void)failing;
 	if (err != 0) {
-		MUST(unit_dir_count(dir, STORE_FILE_TEMP, NULL) == 0);
+		MUST(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL) == 0);
 		return err;
 	}
 	store.ops->close(store.arg);
-	MUST(unit_dir_count(dir, STORE_FILE_TEMP, NULL) == 0);
+	MUST(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL) == 0);
 	return 0;
 }
 

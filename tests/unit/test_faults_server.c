@@ -7,6 +7,7 @@
 #include "listen.h"
 #include "request.h"
 #include "server.h"
+#include "store_temp.h"
 #include "unit.h"
 #include "unit_dir.h"
 #include "unit_must.h"
@@ -134,7 +135,7 @@ static void every_allocation_of(bool put, const char *options, size_t options_le
 		forget();
 		MUST(fault_alloc_live() == live);
 		MUST(fault_open_fds() == fds);
-		MUST(unit_dir_count(dir, STORE_FILE_TEMP, NULL) == 0);
+		MUST(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL) == 0);
 		MUST(request(put, options, options_len));
 		forget();
 	}

@@ -3,6 +3,7 @@
  * remembers, and that an upload is either there whole or not at all.
  */
 #include "store_file.h"
+#include "store_temp.h"
 #include "unit.h"
 #include "unit_dir.h"
 #include "unit_must.h"
@@ -379,7 +380,7 @@ START_TEST(an_upload_appears_only_when_it_is_finished)
 		ck_assert_int_eq(store_file_sink(&f, &s, dir, "f", 0666, false, UINT64_MAX, sync), 0);
 		ck_assert(s.seekable);
 		ck_assert_int_eq(unit_dir_count(dir, "", name), 1);
-		ck_assert_int_eq(strncmp(name, STORE_FILE_TEMP, strlen(STORE_FILE_TEMP)), 0);
+		ck_assert_int_eq(strncmp(name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)), 0);
 		/* out of order, as blocks behind a hole come */
 		ck_assert_int_eq(write_at(&s, 6000, content + 6000, 4000), 0);
 		ck_assert_int_eq(write_at(&s, 0, content, 6000), 0);
@@ -483,7 +484,7 @@ START_TEST(two_uploads_of_one_name_do_not_meet)
 
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(store_file_sink(&f[i], &s[i], dir, "f", 0666, false, UINT64_MAX, false), 0);
-	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 2);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL), 2);
 	ck_assert_int_eq(write_at(&s[0], 0, "first", 5), 0);
 	ck_assert_int_eq(write_at(&s[1], 0, "second", 6), 0);
 	ck_assert_int_eq(s[0].ops->finish(s[0].arg), 0);
@@ -613,7 +614,7 @@ START_TEST(a_finish_that_fails_leaves_nothing)
 	ck_assert_int_eq(write_at(&s, 0, "data", 4), 0);
 	ck_assert_int_lt(s.ops->finish(s.arg), 0);
 	s.ops->close(s.arg);
-	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 0);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL), 0);
 	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
 	unit_dir_close(dir);
 }
@@ -885,16 +886,16 @@ START_TEST(stale_files_are_swept_and_running_uploads_stay)
 	struct store_file f;
 	struct store s;
 
-	unit_dir_put(dir, STORE_FILE_TEMP "0123", "half", 4, 0644);
+	unit_dir_put(dir, STORE_TEMP_PREFIX "0123", "half", 4, 0644);
 	unit_dir_put(dir, "f", "whole", 5, 0644);
 	MUST(mkdirat(dir, "sub", 0755) == 0);
 	int sub = openat(dir, "sub", O_RDONLY | O_DIRECTORY);
-	unit_dir_put(sub, STORE_FILE_TEMP "4567", "half", 4, 0644);
-	MUST(symlinkat("f", dir, STORE_FILE_TEMP "link") == 0);
+	unit_dir_put(sub, STORE_TEMP_PREFIX "4567", "half", 4, 0644);
+	MUST(symlinkat("f", dir, STORE_TEMP_PREFIX "link") == 0);
 	ck_assert_int_eq(store_file_upload(&f, &s, dir, "g", &HOW(.keep = 0)), 0);
-	ck_assert_uint_eq(store_file_sweep(dup(dir), &stop), 2);
+	ck_assert_uint_eq(store_temp_sweep(dup(dir), &stop), 2);
 	ck_assert_int_eq(unit_dir_count(sub, "", NULL), 0);
-	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), 2);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL), 2);
 	ck_assert_int_eq(s.ops->finish(s.arg), 0);
 	s.ops->close(s.arg);
 	ck_assert_int_eq(unit_dir_count(dir, "g", NULL), 1);
@@ -980,20 +981,20 @@ START_TEST(a_client_tidies_its_own_and_nothing_else)
 	struct store_file f;
 	struct store s;
 
-	unit_dir_put(dir, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0600);
-	unit_dir_put(dir, STORE_FILE_TEMP "short", "mine", 4, 0600);
+	unit_dir_put(dir, STORE_TEMP_PREFIX "0123456789abcdef", "half", 4, 0600);
+	unit_dir_put(dir, STORE_TEMP_PREFIX "short", "mine", 4, 0600);
 	unit_dir_put(dir, "f", "whole", 5, 0644);
 	MUST(mkdirat(dir, "sub", 0755) == 0);
 	int sub = openat(dir, "sub", O_RDONLY | O_DIRECTORY);
-	unit_dir_put(sub, STORE_FILE_TEMP "0123456789abcdef", "half", 4, 0644);
-	unit_dir_put(dir, STORE_FILE_TEMP "1123456789abcdef", "foreign", 7, 0644);
-	bool foreign = fchownat(dir, STORE_FILE_TEMP "1123456789abcdef", 12345, -1, 0) == 0;
+	unit_dir_put(sub, STORE_TEMP_PREFIX "0123456789abcdef", "half", 4, 0644);
+	unit_dir_put(dir, STORE_TEMP_PREFIX "1123456789abcdef", "foreign", 7, 0644);
+	bool foreign = fchownat(dir, STORE_TEMP_PREFIX "1123456789abcdef", 12345, -1, 0) == 0;
 	/* one that is being written */
 	ck_assert_int_eq(store_file_upload(&f, &s, dir, "g", &HOW(.keep = 0)), 0);
 	before = open_fds();
-	ck_assert_uint_eq(store_file_tidy(dir), foreign ? 1 : 2);
+	ck_assert_uint_eq(store_temp_tidy(dir), foreign ? 1 : 2);
 	ck_assert_int_eq(open_fds(), before);
-	ck_assert_int_eq(unit_dir_count(dir, STORE_FILE_TEMP, NULL), foreign ? 3 : 2);
+	ck_assert_int_eq(unit_dir_count(dir, STORE_TEMP_PREFIX, NULL), foreign ? 3 : 2);
 	ck_assert_int_eq(unit_dir_count(sub, "", NULL), 1);
 	ck_assert_int_eq(s.ops->finish(s.arg), 0);
 	s.ops->close(s.arg);
