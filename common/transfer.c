@@ -56,7 +56,12 @@ void transfer_timed(struct transfer *t, mono_t now)
 {
 	if (t->timed_at == MONO_NEVER)
 		return;
-	retransmit_sample(&t->rt, now - t->timed_at);
+	/*
+	 * Our own timer has been due for a second: we were stopped (^Z), and what is read now says when we came back, not
+	 * when it came. Taken for a round trip it would make us wait for as long, whatever the time to give up.
+	 */
+	if (t->deadline == MONO_NEVER || now < t->deadline + MONO_SEC)
+		retransmit_sample(&t->rt, now - t->timed_at);
 	t->timed_at = MONO_NEVER;
 }
 

@@ -1038,6 +1038,21 @@ START_TEST(repeated_oack_is_no_sample)
 }
 END_TEST
 
+/* A client that was stopped for an hour took the answer for an hour's round trip, and would have waited as long again. */
+START_TEST(answer_read_long_after_its_time_is_no_sample)
+{
+	struct rig *r = serving_get(512 * 100, "");
+
+	say(r);
+	r->now += 3600 * MONO_SEC;
+	hear_ack(r, 1);
+	say(r);
+	ck_assert_int_eq(transfer_rtt(&r->t), 0);
+	ck_assert_int_le(transfer_deadline(&r->t) - r->now, RETRANSMIT_MAX);
+	done(r);
+}
+END_TEST
+
 START_TEST(round_trip_that_outlasts_the_interval_is_learnt)
 {
 	struct rig *r = serving_get(512 * 100, "");
@@ -2949,7 +2964,8 @@ UNIT_MAIN("transfer",
 	interval_doubles_until_four_seconds_without_a_sample, interval_follows_the_round_trip,
 	interval_stays_above_a_peer_that_varies, answer_to_a_repeated_block_is_no_sample_and_back_off_stays,
 	answers_without_timeouts_take_back_off_down_step_by_step, repeated_oack_is_no_sample,
-	 round_trip_that_outlasts_the_interval_is_learnt,
+	 answer_read_long_after_its_time_is_no_sample,
+    round_trip_that_outlasts_the_interval_is_learnt,
 	agreed_timeout_is_the_interval_without_back_off_or_estimate, proven_peer_is_given_up_30_s_after_the_last_progress,
 	progress_starts_the_patience_over, long_agreed_timeout_gets_four_intervals, only_progress_re_arms_the_senders_timer,
 	sender_goes_from_65535_to_0, sender_goes_from_65535_to_1_where_agreed, sender_passes_the_wrap_many_times,
