@@ -37,6 +37,8 @@ static void listen_as_manager(void)
 	int len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "test-notify-%d", (int)getpid());
 	char path[sizeof(addr.sun_path)];
 
+	if (manager > 0)
+		close(manager); /* of the test before, where none has a process of its own */
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	MUST(bind(manager, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0);
 	snprintf(path, sizeof(path), "@%s", addr.sun_path + 1);
@@ -114,6 +116,7 @@ START_TEST(the_number_of_transfers_is_told_once_a_second)
 	advance(MONO_SEC);
 	ck_assert_str_eq(heard(), "STATUS=serving, 1 transfer\n");
 	notify_free(&notify);
+	loop_free(&loop);
 }
 END_TEST
 
@@ -133,6 +136,7 @@ START_TEST(signs_of_life_come_twice_in_each_interval)
 	}
 	notify_free(&notify);
 	ck_assert_uint_eq(loop.ntimers, 0);
+	loop_free(&loop);
 }
 END_TEST
 
