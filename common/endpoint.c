@@ -346,7 +346,7 @@ static void endpoint_ready(struct loop_fd *io, short revents, mono_t now)
 	pump_touched(x, now);
 }
 
-/* Connected to its peer a socket costs less. Strangers' datagrams, to be answered with ERROR 5, need another one then. */
+/* Connected to its peer a socket costs less. Strangers' datagrams, which get ERROR 5, need another one then. */
 static void connect_to_peer(struct endpoint *e)
 {
 	struct exchange *x = e->exchange;

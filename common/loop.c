@@ -281,8 +281,8 @@ static bool no_timer_before(struct loop *l, mono_t horizon)
 }
 
 /*
- * One client in lockstep makes a wake-up of every block, and half of what the block costs is asking poll() about
- * descriptors that are quiet. Where one alone is busy, and nothing is due soon, wait for that one; the others are asked
+ * One client in lockstep makes a wake-up of every block, and more than a tenth of what the block costs is asking poll()
+ * about descriptors that are quiet. Where one alone is busy, and nothing is due soon, wait for that one; the others are asked
  * when ALONE is over, or when nothing comes: they wait for a few milliseconds at the most. True: something came.
  */
 static bool await_busy(struct loop *l, mono_t until)

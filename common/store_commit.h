@@ -1,6 +1,6 @@
 /*
- * The end of an upload: fsync, the name, what becomes of a file that has it. Apart from the store, because all of it may
- * block for as long as a disk likes, and may be run by another thread.
+ * The end of an upload: fsync, the name, what becomes of a file that has it. Apart from the store, because all of it
+ * may block for as long as a disk likes, and may be run by another thread.
  */
 #ifndef STORE_COMMIT_H
 #define STORE_COMMIT_H

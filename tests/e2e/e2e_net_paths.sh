@@ -138,8 +138,8 @@ table inet look {
 	}
 }
 EOF
-	# stubborn HOST WINDOW: a client that wants its block size and no other, as firmware does
-	stubborn() {
+	# insistent HOST WINDOW: a client that wants its block size and no other, as firmware does
+	insistent() {
 		within c timeout 30 perl -MSocket -e '
 			my ($host, $port, $window) = @ARGV;
 			socket(my $s, AF_INET, SOCK_DGRAM, 0) or die;
@@ -174,8 +174,8 @@ EOF
 		within a nft add rule inet look out icmp type destination-unreachable drop
 		serve hole $mode "$tmp/root"
 		case $mode in
-		--single-port) check "$mode: a router that says nothing" stubborn 10.1.0.1 16 ;;
-		*) check "a router that says nothing, in lockstep" stubborn 10.1.0.1 1 ;;
+		--single-port) check "$mode: a router that says nothing" insistent 10.1.0.1 16 ;;
+		*) check "a router that says nothing, in lockstep" insistent 10.1.0.1 1 ;;
 		esac
 		stop $pid
 		within a nft flush chain inet look out
