@@ -148,7 +148,7 @@ $(BUILD)/tests/fuzz_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jo
 # Whole programs, with network and clock in the fuzzer's hands.
 $(BUILD)/tests/fuzz_server: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/fuzz_client: $(OBJ)/tests/fuzz/line.o $(filter-out %/main.o,$(TFTP))
-LINE_WRAPPED := mono_now ppoll socket bind connect getsockname recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
+LINE_WRAPPED := mono_now ppoll epoll_create1 socket bind connect getsockname recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
 $(BUILD)/tests/fuzz_server $(BUILD)/tests/fuzz_client: TEST_LDFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(LINE_WRAPPED))
 $(FUZZ): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(if $(FUZZER),,$(OBJ)/tests/fuzz/replay.o) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -161,7 +161,7 @@ check: setup
 
 # The end-to-end tests with fast paths and fences forced off, some of them together: a dash is between the words. The
 # client knows those of the network only.
-WITHOUT := gso gro gso-sendmmsg openat2 seccomp-landlock
+WITHOUT := gso gro gso-sendmmsg openat2-epoll seccomp-landlock
 FORCED_tftpd = $(subst -, ,$(1))
 FORCED_tftp = $(filter gso gro sendmmsg,$(FORCED_tftpd))
 quoted = $(subst $() ,$(comma),$(patsubst %,"--without"$(comma)"%",$(1)))

@@ -1,6 +1,9 @@
 /*
  * poll(), a binary heap of deadlines, and a signalfd.
  *
+ * Whoever comes when the pollfd array has its fill joins the crowd, where a descriptor costs nothing until there is
+ * something for it: a thousand requests that nobody answers must not slow down the one transfer that runs.
+ *
  * The pollfd array is walked from its end, so that a handle which removes itself or another one (the last entry then
  * takes its place) is never skipped and never called twice. A timer that moves to a later time stays where it is in the
  * heap and finds out when its old time comes: a transfer re-arms with every ACK and almost never expires.
@@ -9,27 +12,35 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 void loop_init(struct loop *l)
 {
-	*l = (struct loop){.clock = mono_now, .signal_io = {.fd = -1, .index = LOOP_UNSET}};
+	*l = (struct loop){
+		.clock = mono_now,
+		.polled_most = LOOP_POLLED,
+		.crowd_io = {.fd = -1, .index = LOOP_UNSET},
+		.signal_io = {.fd = -1, .index = LOOP_UNSET},
+	};
 }
 
 void loop_free(struct loop *l)
 {
 	if (l->signal_io.fd >= 0)
 		close(l->signal_io.fd);
-	l->signal_io.fd = -1;
+	if (l->crowd_io.fd >= 0)
+		close(l->crowd_io.fd);
+	l->signal_io.fd = l->crowd_io.fd = -1;
 	free(l->fds);
 	free(l->handles);
 	free(l->heap);
 	l->fds = NULL;
 	l->handles = NULL;
 	l->heap = NULL;
-	l->nfds = l->cap_fds = l->ntimers = l->cap_timers = 0;
+	l->nfds = l->cap_fds = l->ncrowd = l->ntimers = l->cap_timers = 0;
 }
 
 /* Descriptors. */
@@ -51,39 +62,116 @@ static int grow_fds(struct loop *l)
 	return 0;
 }
 
-int loop_fd_add(struct loop *l, struct loop_fd *h, int fd, short events, void (*ready)(struct loop_fd *, short, mono_t))
+static int join_array(struct loop *l, struct loop_fd *h, short events)
 {
-	h->fd = fd;
-	h->index = LOOP_UNSET;
-	h->ready = ready;
-	h->await = NULL;
 	if (l->nfds == l->cap_fds && grow_fds(l) != 0)
 		return -ENOMEM;
 	h->index = l->nfds++;
-	l->fds[h->index] = (struct pollfd){.fd = fd, .events = events};
+	l->fds[h->index] = (struct pollfd){.fd = h->fd, .events = events};
 	l->handles[h->index] = h;
 	return 0;
 }
 
-void loop_fd_events(struct loop *l, struct loop_fd *h, short events)
+static void leave_array(struct loop *l, struct loop_fd *h)
 {
-	if (h->index != LOOP_UNSET)
-		l->fds[h->index].events = events;
-}
+	size_t last = --l->nfds;
 
-void loop_fd_del(struct loop *l, struct loop_fd *h)
-{
-	size_t last;
-
-	/* Also a handle that was only cleared, whose index 0 is somebody else's place. */
-	if (h->index >= l->nfds || l->handles[h->index] != h)
-		return;
-	last = --l->nfds;
 	if (h->index != last) {
 		l->fds[h->index] = l->fds[last];
 		l->handles[h->index] = l->handles[last];
 		l->handles[h->index]->index = h->index;
 	}
+}
+
+/* The crowd. */
+
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR && EPOLLHUP == POLLHUP,
+    "what poll() says is what epoll_wait() says");
+
+static void count_wake(struct loop *l, struct loop_fd *h, mono_t now);
+static void crowd_ready(struct loop_fd *io, short revents, mono_t now);
+
+static bool crowd_open(struct loop *l)
+{
+	int fd;
+
+	if (l->crowd_io.fd >= 0)
+		return true;
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd < 0)
+		return false;
+	l->crowd_io = (struct loop_fd){.fd = fd, .index = LOOP_UNSET, .ready = crowd_ready};
+	if (join_array(l, &l->crowd_io, POLLIN) == 0)
+		return true;
+	close(fd);
+	l->crowd_io.fd = -1;
+	return false;
+}
+
+/* False: it must go into the array, where there is always room. */
+static bool join_crowd(struct loop *l, struct loop_fd *h, short events)
+{
+	struct epoll_event e = {.events = (uint32_t)events, .data.ptr = h};
+
+	if (l->nfds < l->polled_most || !crowd_open(l) || epoll_ctl(l->crowd_io.fd, EPOLL_CTL_ADD, h->fd, &e) != 0)
+		return false;
+	h->index = LOOP_CROWD;
+	l->ncrowd++;
+	return true;
+}
+
+static void leave_crowd(struct loop *l, struct loop_fd *h)
+{
+	epoll_ctl(l->crowd_io.fd, EPOLL_CTL_DEL, h->fd, NULL);
+	l->ncrowd--;
+	for (int i = 0; i < l->nwoken; i++)
+		if (l->woken[i].data.ptr == h)
+			l->woken[i].data.ptr = NULL;
+}
+
+static void crowd_ready(struct loop_fd *io, short revents, mono_t now)
+{
+	struct loop *l = (struct loop *)((char *)io - offsetof(struct loop, crowd_io));
+
+	(void)revents;
+	l->nwoken = epoll_wait(io->fd, l->woken, LOOP_WOKEN, 0);
+	if (l->alone && l->nwoken == 1)
+		count_wake(l, l->woken[0].data.ptr, now);
+	for (int i = 0; i < l->nwoken; i++) {
+		struct loop_fd *h = l->woken[i].data.ptr;
+
+		/* A callback may have removed it. */
+		if (h != NULL)
+			h->ready(h, (short)l->woken[i].events, now);
+	}
+	l->nwoken = 0;
+}
+
+int loop_fd_add(struct loop *l, struct loop_fd *h, int fd, short events, void (*ready)(struct loop_fd *, short, mono_t))
+{
+	*h = (struct loop_fd){.fd = fd, .index = LOOP_UNSET, .ready = ready};
+	return join_crowd(l, h, events) ? 0 : join_array(l, h, events);
+}
+
+void loop_fd_events(struct loop *l, struct loop_fd *h, short events)
+{
+	struct epoll_event e = {.events = (uint32_t)events, .data.ptr = h};
+
+	if (h->index == LOOP_CROWD)
+		epoll_ctl(l->crowd_io.fd, EPOLL_CTL_MOD, h->fd, &e);
+	else if (h->index != LOOP_UNSET)
+		l->fds[h->index].events = events;
+}
+
+void loop_fd_del(struct loop *l, struct loop_fd *h)
+{
+	if (h->index == LOOP_CROWD)
+		leave_crowd(l, h);
+	/* Also a handle that was only cleared, whose index 0 is somebody else's place. */
+	else if (h->index >= l->nfds || l->handles[h->index] != h)
+		return;
+	else
+		leave_array(l, h);
 	h->index = LOOP_UNSET;
 	if (l->busy == h)
 		l->busy = NULL;
@@ -107,9 +195,8 @@ static void count_wake(struct loop *l, struct loop_fd *h, mono_t now)
 
 static void dispatch_fds(struct loop *l, int ready, mono_t now)
 {
-	bool only = ready == 1;
-
 	l->polled = now;
+	l->alone = ready == 1;
 	for (size_t i = l->nfds; i-- > 0 && ready > 0;) {
 		short revents;
 
@@ -119,7 +206,7 @@ static void dispatch_fds(struct loop *l, int ready, mono_t now)
 		revents = l->fds[i].revents;
 		if (revents == 0)
 			continue;
-		if (only)
+		if (l->alone && l->handles[i] != &l->crowd_io)
 			count_wake(l, l->handles[i], now);
 		ready--;
 		l->fds[i].revents = 0;

@@ -3,7 +3,8 @@
  *
  * Handles are embedded by the caller and must not move while they are in the loop. Any callback may remove any handle,
  * its own included, or add new ones. The pollfd array is dense and never rebuilt; deadlines are absolute and never come
- * early.
+ * early. poll() looks at every descriptor each time, so those beyond the first few stand in a crowd: an epoll set, which
+ * is one descriptor more to poll().
  */
 #ifndef LOOP_H
 #define LOOP_H
@@ -14,10 +15,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 
 struct loop_fd {
 	int fd;
-	size_t index;                                                    /* place in the pollfd array */
+	size_t index;                                                    /* place in the pollfd array, or LOOP_CROWD */
 	void (*ready)(struct loop_fd *h, short revents, mono_t now);
 	/*
 	 * May be set once the handle is in the loop; NULL: the loop waits for this descriptor like any other. Waits for input
@@ -34,16 +36,29 @@ struct loop_timer {
 };
 
 #define LOOP_UNSET ((size_t)-1)
+#define LOOP_CROWD ((size_t)-2)
 
 #define LOOP_AWAIT (10 * MONO_MS)
+
+/* What poll() is asked about costs some 50 ns a descriptor each time. */
+#define LOOP_POLLED 96
+
+/* Heard from the crowd in one round. */
+#define LOOP_WOKEN 128
 
 struct loop {
 	struct pollfd *fds;
 	struct loop_fd **handles;
 	size_t nfds, cap_fds;
+	size_t polled_most;                                              /* LOOP_POLLED; SIZE_MAX: no crowd */
+	struct loop_fd crowd_io;                                         /* fd -1: nobody has had to join it so far */
+	size_t ncrowd;
+	struct epoll_event woken[LOOP_WOKEN];                            /* of the crowd, those being dealt with */
+	int nwoken;
 	struct loop_timer **heap;
 	size_t ntimers, cap_timers;
 	bool stop;
+	bool alone;                                                      /* one descriptor was ready in this round */
 	struct loop_fd *busy;                                            /* the one that was ready, alone, last time */
 	unsigned streak;                                                 /* how often in quick succession */
 	mono_t woke, polled;                                             /* when that was; when all were asked last */

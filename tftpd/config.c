@@ -217,7 +217,7 @@ static const char *set_without(struct config *c, const char *value)
 {
 	static const struct { const char *name; unsigned bit; } paths[] = {
 		{"gso", UDP_NO_GSO}, {"gro", UDP_NO_GRO}, {"sendmmsg", UDP_NO_MMSG}, {"openat2", CONFIG_NO_OPENAT2},
-		{"seccomp", CONFIG_NO_SECCOMP}, {"landlock", CONFIG_NO_LANDLOCK},
+		{"epoll", CONFIG_NO_EPOLL}, {"seccomp", CONFIG_NO_SECCOMP}, {"landlock", CONFIG_NO_LANDLOCK},
 	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -226,7 +226,7 @@ static const char *set_without(struct config *c, const char *value)
 			return NULL;
 		}
 	}
-	return "takes gso, gro, sendmmsg, openat2, seccomp or landlock";
+	return "takes gso, gro, sendmmsg, openat2, epoll, seccomp or landlock";
 }
 
 static const char *set_log(struct config *c, const char *value)

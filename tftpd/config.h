@@ -27,6 +27,7 @@ enum config_exists { CONFIG_EXISTS_OVERWRITE, CONFIG_EXISTS_REFUSE, CONFIG_EXIST
 #define CONFIG_NO_OPENAT2 0x10000
 #define CONFIG_NO_SECCOMP 0x20000
 #define CONFIG_NO_LANDLOCK 0x40000
+#define CONFIG_NO_EPOLL 0x80000
 
 struct config {
 	const char *program;      /* what it was called as, for messages */

@@ -174,7 +174,10 @@ static const int allowed[] = {
 #endif
 	SYS_ppoll, SYS_recvmmsg, SYS_recvmsg, SYS_recvfrom, SYS_sendmsg, SYS_sendmmsg, SYS_sendto,
 	SYS_pread64, SYS_preadv, SYS_pwrite64, SYS_pwritev, SYS_read, SYS_readv, SYS_write, SYS_writev,
-	SYS_clock_gettime, SYS_close, SYS_openat,
+	SYS_clock_gettime, SYS_close, SYS_openat, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
+#ifdef SYS_epoll_wait
+	SYS_epoll_wait,
+#endif
 #ifdef SYS_openat2
 	SYS_openat2,
 #else

@@ -523,6 +523,8 @@ int server_init(struct server *s, const struct config *config, const struct log 
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		return -EIO;
 	loop_init(&s->loop);
+	if (config->without & CONFIG_NO_EPOLL)
+		s->loop.polled_most = SIZE_MAX;
 	loop_timer_init(&s->stop_timer, stop_now);
 	loop_timer_init(&s->idle_timer, idle);
 	logs_init(&s->logs, &s->loop, &s->log);

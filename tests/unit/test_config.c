@@ -100,9 +100,10 @@ START_TEST(values_are_taken)
 	takes("--max-upload 1T --rate 5K --rate-per-client 2000 --give-up 9 --max-transfers 5 --max-per-client 2 d");
 	ck_assert(c.max_upload == (uint64_t)1 << 40 && c.rate_per_client == 2000 && c.give_up == 9 * MONO_SEC);
 	ck_assert(c.rate >= 5000 && c.max_transfers == 5 && c.max_per_client == 2);
-	takes("--without gso --without sendmmsg --without openat2 --without seccomp --without landlock --without gro d");
+	takes("--without gso --without sendmmsg --without openat2 --without seccomp --without landlock --without gro "
+	    "--without epoll d");
 	ck_assert_uint_eq(c.without, UDP_NO_GSO | UDP_NO_GRO | UDP_NO_MMSG | CONFIG_NO_OPENAT2 | CONFIG_NO_SECCOMP |
-	    CONFIG_NO_LANDLOCK);
+	    CONFIG_NO_LANDLOCK | CONFIG_NO_EPOLL);
 	takes("--symlinks none --names strict --log-format json --log syslog --interface eth0 --port 6969 d");
 	ck_assert(c.symlinks == CONFIG_SYMLINKS_NONE && !c.tolerant && c.log_format == LOG_FORMAT_JSON);
 	ck_assert_str_eq(c.log, "syslog");

@@ -102,7 +102,7 @@ static int loop_attempt(bool failing)
 			MUST(loop_timer_set(&loop, &timers[i], MONO_NEVER - 1 - i) == 0);
 		}
 	}
-	MUST(loop.nfds == 40);
+	MUST(loop.nfds == 40 && loop.ncrowd == 0);
 	MUST(loop.ntimers == 40);
 	for (int i = 0; i < 40; i++) {
 		loop_fd_del(&loop, &fds[i]);

@@ -23,10 +23,20 @@ static mono_t fake_clock(void)
 
 static struct loop loop;
 
+#ifndef POLLED_MOST
+#define POLLED_MOST LOOP_POLLED
+#endif
+
 static void start(void)
 {
 	loop_init(&loop);
 	loop.clock = fake_clock;
+	loop.polled_most = POLLED_MOST;
+}
+
+static size_t watched(void)
+{
+	return loop.nfds - (loop.crowd_io.fd >= 0) + loop.ncrowd;
 }
 
 /* One round at the present. */
@@ -484,9 +494,9 @@ START_TEST(a_handle_may_go_while_it_is_awaited)
 	start_busy();
 	wake_ups(40, 20 * MONO_US);
 	busy.goes = true;
-	for (int i = 0; i < 20 && loop.nfds == 2; i++)
+	for (int i = 0; i < 20 && watched() == 2; i++)
 		wake_ups(1, 20 * MONO_US);
-	ck_assert_uint_eq(loop.nfds, 1);
+	ck_assert_uint_eq(watched(), 1);
 	MUST(write(busy.quiet_ends[1], "y", 1) == 1);
 	turn();
 	ck_assert_int_eq(busy.others, 1);
@@ -699,7 +709,7 @@ START_TEST(any_callback_may_remove_any_handles)
 			close(ends[i].read);
 			close(ends[i].write);
 		}
-		ck_assert_uint_eq(loop.nfds, 0);
+		ck_assert_uint_eq(watched(), 0);
 		loop_free(&loop);
 	}
 }
@@ -795,11 +805,11 @@ START_TEST(removing_what_is_not_there_removes_nothing)
 	forget(&ends[0]);
 	loop_fd_del(&loop, &ends[0].io);
 	loop_fd_del(&loop, &ends[0].io);
-	ck_assert_uint_eq(loop.nfds, PIPES - 1);
+	ck_assert_uint_eq(watched(), PIPES - 1);
 	/* A handle that was only cleared, in a struct that never got as far as the loop. */
 	memset(&never, 0, sizeof(never));
 	loop_fd_del(&loop, &never);
-	ck_assert_uint_eq(loop.nfds, PIPES - 1);
+	ck_assert_uint_eq(watched(), PIPES - 1);
 	turn();
 	ck_assert_int_eq(ends[1].calls, 1);
 	ck_assert_int_eq(ends[2].calls, 1);
@@ -819,6 +829,81 @@ START_TEST(events_can_be_changed)
 	turn();
 	ck_assert_int_eq(ends[0].calls, 1);
 	ck_assert_int_eq(ends[1].calls, 2);
+	loop_free(&loop);
+}
+END_TEST
+
+#define HERD (LOOP_POLLED + LOOP_WOKEN + 20)
+
+static struct end herd[HERD];
+
+static void gather_herd(void)
+{
+	struct rlimit files;
+
+	MUST(getrlimit(RLIMIT_NOFILE, &files) == 0);
+	files.rlim_cur = files.rlim_max;
+	MUST(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	start();
+	on_call = NULL;
+	for (int i = 0; i < HERD; i++) {
+		open_end(&herd[i], false);
+		watch(&herd[i]);
+	}
+}
+
+/* Where poll() has enough to look at, the next ones wait elsewhere, and are heard all the same. */
+START_TEST(beyond_the_first_few_they_stand_in_a_crowd)
+{
+	gather_herd();
+	ck_assert_uint_eq(loop.nfds, POLLED_MOST + 1);
+	ck_assert_uint_eq(loop.ncrowd, HERD - POLLED_MOST);
+	for (int i = 0; i < HERD; i += 7) {
+		MUST(write(herd[i].write, "x", 1) == 1);
+		turn();
+		ck_assert_int_eq(herd[i].calls, 1);
+		forget(&herd[i]);
+	}
+	turn();
+	for (int i = 0; i < HERD; i++)
+		ck_assert_int_eq(herd[i].calls, i % 7 == 0);
+	loop_free(&loop);
+}
+END_TEST
+
+/* More than are taken from the crowd at a time: nobody waits for ever, though none of them takes what it has. */
+START_TEST(everybody_in_a_crowd_has_a_turn)
+{
+	gather_herd();
+	for (int i = 0; i < HERD; i++)
+		MUST(write(herd[i].write, "x", 1) == 1);
+	for (int i = 0; i < HERD / LOOP_WOKEN + 1; i++)
+		turn();
+	for (int i = 0; i < HERD; i++)
+		ck_assert_int_ge(herd[i].calls, 1);
+	loop_free(&loop);
+}
+END_TEST
+
+START_TEST(without_a_crowd_all_are_polled)
+{
+	struct rlimit files;
+
+	gather_herd();
+	loop_free(&loop);
+	start();
+	/* The crowd needs a descriptor of its own, and there is none left. */
+	files.rlim_cur = files.rlim_max = (rlim_t)herd[HERD - 1].write + 1;
+	MUST(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	while (dup(herd[0].read) >= 0)
+		;
+	for (int i = 0; i < HERD; i++)
+		watch(&herd[i]);
+	ck_assert_uint_eq(loop.ncrowd, 0);
+	ck_assert_uint_eq(loop.nfds, HERD);
+	MUST(write(herd[HERD - 1].write, "x", 1) == 1);
+	turn();
+	ck_assert_int_eq(herd[HERD - 1].calls, 1);
 	loop_free(&loop);
 }
 END_TEST
@@ -947,14 +1032,14 @@ START_TEST(failed_add_leaves_the_loop_as_it_was)
 	no_more_memory();
 	while (n < sizeof(many) / sizeof(many[0]) && err == 0)
 		err = loop_fd_add(&loop, &many[n++], ends[5].read, POLLIN, end_ready);
-	size_t left = loop.nfds;
+	size_t left = watched();
 	bool fds_ran_out = err == -ENOMEM && left == PIPES + n - 1;
 	if (err != 0)
 		loop_fd_del(&loop, &many[n - 1]); /* the one that did not get in */
-	bool del_harmless = loop.nfds == left;
+	bool del_harmless = watched() == left;
 	for (size_t i = 0; i + 1 < n; i++)
 		loop_fd_del(&loop, &many[i]);
-	bool fds_whole = loop.nfds == PIPES;
+	bool fds_whole = watched() == PIPES;
 	for (err = 0; m < sizeof(timers) / sizeof(timers[0]) && err == 0; m++)
 		err = loop_timer_set(&loop, &timers[m], START + MONO_SEC);
 	bool timers_ran_out = err == -ENOMEM && loop.ntimers == m;
@@ -989,5 +1074,6 @@ UNIT_MAIN("loop", timer_fires_once_and_not_early, timer_in_the_past_fires_at_onc
     run_waits_for_the_timer_and_not_less, any_callback_may_remove_any_handles,
     a_descriptor_used_again_hears_nothing_old, handles_added_in_a_callback_are_heard_next,
     a_handle_may_be_used_again_in_its_own_callback, removing_what_is_not_there_removes_nothing, events_can_be_changed,
+    beyond_the_first_few_they_stand_in_a_crowd, everybody_in_a_crowd_has_a_turn, without_a_crowd_all_are_polled,
     what_arrived_comes_before_what_expired, run_ends_when_it_is_told, an_empty_loop_returns_at_its_bound,
     signals_arrive_inside_the_loop NO_MEMORY_TESTS)
