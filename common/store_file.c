@@ -59,12 +59,9 @@ static void file_close(void *arg)
 {
 	struct store_file *f = arg;
 
-	if (f->ahead != NULL)
-		f->ahead->readers--;
+	ahead_leave(&f->ahead);
 	if (f->how.memory != NULL)
 		*f->how.memory += f->taken;
-	if (f->slot != NULL && f->slot->owner == f)
-		f->slot->owner = NULL;
 	if (f->commit != NULL && f->commit->done)
 		store_commit_free(f->commit);
 	else if (f->commit != NULL)
@@ -111,59 +108,10 @@ static ssize_t read_rest(int fd, uint64_t off, const struct iovec *iov, int n, s
 	return (ssize_t)got;
 }
 
-/* A buffer for this reader: its own, or a free one. NULL while there are too many readers. */
-static struct store_ahead_slot *ahead_slot(struct store_file *f)
-{
-	struct store_ahead *a = f->ahead;
-
-	if (a == NULL || a->readers > STORE_AHEAD_SLOTS)
-		return NULL;
-	if (f->slot != NULL && f->slot->owner == f)
-		return f->slot;
-	for (size_t i = 0; i < STORE_AHEAD_SLOTS; i++) {
-		if (a->slots[i].owner != NULL)
-			continue;
-		f->slot = &a->slots[i];
-		f->slot->owner = f;
-		f->slot->len = 0;
-		return f->slot;
-	}
-	return NULL;
-}
-
-/* Copy from the read-ahead buffer, filling it first where it does not hold what is wanted. As pread(2). */
-static ssize_t ahead_read(struct store_file *f, struct store_ahead_slot *slot, uint64_t off, const struct iovec *iov,
-    int n, size_t want)
-{
-	const uint8_t *from;
-
-	if (off < slot->off || off + want > slot->off + slot->len) {
-		uint64_t left = f->size - off;
-		ssize_t got = pread(f->fd, slot->bytes, left < STORE_AHEAD_BYTES ? (size_t)left : STORE_AHEAD_BYTES, (off_t)off);
-
-		slot->off = off;
-		slot->len = got > 0 ? (size_t)got : 0;
-		if (got < 0)
-			return got;
-		if ((size_t)got < want)
-			want = (size_t)got;
-	}
-	from = slot->bytes + (off - slot->off);
-	for (size_t done = 0, left = want; left > 0 && n > 0; iov++, n--) {
-		size_t len = iov->iov_len < left ? iov->iov_len : left;
-
-		memcpy(iov->iov_base, from + done, len);
-		done += len;
-		left -= len;
-	}
-	return (ssize_t)want;
-}
-
 static ssize_t file_read(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
 	struct store_file *f = arg;
 	size_t want = total(iov, n);
-	struct store_ahead_slot *slot;
 	ssize_t got;
 
 	/* What tsize announced is what is sent: bytes that were added since do not count. */
@@ -171,13 +119,7 @@ static ssize_t file_read(void *arg, uint64_t off, const struct iovec *iov, int n
 		return 0;
 	if (want > f->size - off)
 		want = (size_t)(f->size - off);
-	slot = want <= STORE_AHEAD_BLOCK ? ahead_slot(f) : NULL;
-	if (slot != NULL)
-		got = ahead_read(f, slot, off, iov, n, want);
-	else if (n == 1)
-		got = pread(f->fd, iov->iov_base, want, (off_t)off);
-	else
-		got = preadv(f->fd, iov, n, (off_t)off);
+	got = ahead_read(&f->ahead, f->fd, f->size, off, iov, n, want);
 	if (got < 0 && errno != EINTR)
 		return -errno;
 	if (got < (ssize_t)want)
@@ -336,12 +278,10 @@ int store_file_again(struct store_file *old, struct store_file *f, struct store 
 	return 0;
 }
 
-void store_file_ahead(struct store_file *f, struct store_ahead *ahead)
+void store_file_ahead(struct store_file *f, struct ahead *ahead)
 {
-	if (f->ring != NULL)
-		return;
-	f->ahead = ahead;
-	ahead->readers++;
+	if (f->ring == NULL)
+		ahead_join(&f->ahead, ahead);
 }
 
 /* Sinks. */

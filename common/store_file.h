@@ -8,6 +8,7 @@
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
 
+#include "ahead.h"
 #include "behind.h"
 #include "netascii.h"
 #include "store.h"
@@ -16,27 +17,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-/*
- * Read-ahead for clients in lockstep, who would otherwise cost a system call for each small block: a few buffers, shared
- * by all sources of a program. Where there are more readers than buffers nobody gets one, or each would read much and
- * use little.
- */
-#define STORE_AHEAD_SLOTS 8
-#define STORE_AHEAD_BYTES 32768
-#define STORE_AHEAD_BLOCK 4096    /* for blocks up to this; larger ones are copied once more for nothing */
-
-struct store_file;
-
-struct store_ahead {
-	size_t readers;
-	struct store_ahead_slot {
-		const struct store_file *owner;
-		uint64_t off;
-		size_t len;
-		uint8_t bytes[STORE_AHEAD_BYTES];
-	} slots[STORE_AHEAD_SLOTS];
-};
 
 struct store_file {
 	int fd;
@@ -48,8 +28,7 @@ struct store_file {
 	uint64_t start, end;
 	bool text, eof;
 	struct netascii conv;
-	struct store_ahead *ahead;     /* regular sources: may be NULL */
-	struct store_ahead_slot *slot; /* ours while its owner is us */
+	struct ahead_reader ahead;     /* regular sources */
 	/* sinks with a temporary file */
 	int dir;              /* directory of temp and name, -1: none, the bytes go straight to fd */
 	char *temp;
@@ -76,7 +55,7 @@ int store_file_source(struct store_file *f, struct store *store, int fd, uint64_
 int store_file_again(struct store_file *old, struct store_file *f, struct store *store, size_t keep);
 
 /* Let a source that was just made read ahead, if it is one that can. `ahead` must outlive it. */
-void store_file_ahead(struct store_file *f, struct store_ahead *ahead);
+void store_file_ahead(struct store_file *f, struct ahead *ahead);
 
 /*
  * A sink straight into `fd` (a pipe, a device, standard output), which it takes over: forward only, nothing to rename.

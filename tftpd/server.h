@@ -58,7 +58,7 @@ struct server {
 	unsigned guesses;
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
-	struct store_ahead ahead;
+	struct ahead ahead;
 	struct behind behind;
 	struct worker worker;         /* where uploads wait for the disk; see put_start */
 	bool has_worker;
