@@ -145,8 +145,12 @@ check "with standard input, output and error closed a get has status $?, and its
 "$tftp" get "$url/nothing" "$tmp/here/closed" <&- >&- 2>&-
 check "nor does a failure go into a file" cmp -s "$tmp/here/closed" "$tmp/root/file"
 rm -f "$tmp/here/closed"
-timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
-check "a closed standard output is a local write error" test $? = 23
+if under_memcheck; then
+	skip "a closed standard output: valgrind opens what is closed"
+else
+	timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
+	check "a closed standard output is a local write error" test $? = 23
+fi
 
 # A pipe whose reader goes away must not end it by a signal without a word.
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
