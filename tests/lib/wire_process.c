@@ -163,6 +163,12 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+bool under_memcheck(void)
+{
+	const char *build = getenv("BUILD"), *last = build ? strrchr(build, '/') : NULL;
+	return last && strcmp(last, "/memcheck") == 0;
+}
+
 static int open_program(const char *name)
 {
 	const char *build = getenv("BUILD");
