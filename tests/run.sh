@@ -13,7 +13,7 @@ one() { # BUILD TEST: run it, say how it went, leave its counts in BUILD/log/NAM
 	name=$(basename "$test")
 	log=$build/log/$name
 	began=$(date +%s)
-	timeout -k 5 600 "$test" "$build" >"$log" 2>&1 </dev/null
+	timeout -k 5 1800 "$test" "$build" >"$log" 2>&1 </dev/null
 	status=$?
 	set -- $(awk '
 		/^ok / { p++ }

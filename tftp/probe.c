@@ -246,8 +246,10 @@ static void ask_many(const struct probe *p, struct udp *u, struct udp_batch *b, 
 	/* Late is not lost. */
 	if (l->answered > 0 && l->answered < l->sent)
 		l->answered += count_errors(u, b, mono_now() + p->wait, l->sent - l->answered);
-	qsort(times, timed, sizeof(*times), compare_times);
-	l->rtt = timed > 0 ? times[timed / 2] : 0;
+	if (timed > 0) {
+		qsort(times, timed, sizeof(*times), compare_times);
+		l->rtt = times[timed / 2];
+	}
 }
 
 int probe_loss(const struct probe *p, const char *name, unsigned n, mono_t total, struct probe_loss *l)

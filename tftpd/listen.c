@@ -116,11 +116,12 @@ static int open_shared(struct server *s, struct udp *u, const struct wanted *w, 
 
 static int open_one(struct server *s, const struct wanted *w, const struct addr *a)
 {
-	struct udp *u = &s->listeners[s->nlisteners].endpoint.udp;
+	struct udp *u;
 	int err;
 
 	if (s->nlisteners == SERVER_LISTENERS)
 		return -ENOBUFS;
+	u = &s->listeners[s->nlisteners].endpoint.udp;
 	err = udp_listen(u, a, w->device, false, s->config->without);
 	if (err == -EADDRINUSE && s->nlisteners > 0)
 		err = open_shared(s, u, w, a);

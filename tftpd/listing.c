@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -79,30 +80,47 @@ static bool fresh(const struct listing *d, const struct stat *st)
 	    d->changed.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-/* Read it. False: without memory or permission there is nothing to remember. */
+/* False: out of memory. */
+static bool add_name(struct listing *d, size_t *cap, const char *name)
+{
+	if (d->n == *cap) {
+		size_t more = *cap > 0 ? 2 * *cap : 64;
+		uint32_t *hashes = realloc(d->hashes, more * sizeof(*hashes));
+
+		if (hashes == NULL)
+			return false;
+		d->hashes = hashes;
+		*cap = more;
+	}
+	d->hashes[d->n++] = hash(name, strlen(name));
+	return true;
+}
+
+/*
+ * Read it. False: nothing can be remembered of it, for want of memory or permission, or because it cannot be read to its
+ * end: a name behind the break would pass for one that is missing.
+ */
 static bool read_names(struct listing *d, int fd)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *e;
 	size_t cap = 0;
+	bool well;
 
-	if (dir == NULL && copy >= 0)
-		close(copy);
-	d->n = 0;
-	while (dir != NULL && d->n < LISTING_ENTRIES && (e = readdir(dir)) != NULL) {
-		if (d->n == cap) {
-			uint32_t *more = realloc(d->hashes, (cap = cap > 0 ? 2 * cap : 64) * sizeof(*more));
-
-			if (more == NULL)
-				break;
-			d->hashes = more;
-		}
-		d->hashes[d->n++] = hash(e->d_name, strlen(e->d_name));
-	}
-	if (dir == NULL || d->n == 0) /* "." at least is there */
+	if (dir == NULL) {
+		if (copy >= 0)
+			close(copy);
 		return false;
+	}
+	do {
+		errno = 0;
+		e = readdir(dir);
+		well = e != NULL ? add_name(d, &cap, e->d_name) : errno == 0;
+	} while (well && e != NULL && d->n < LISTING_ENTRIES);
 	closedir(dir);
+	if (!well || d->n == 0) /* "." at least is there, unless the directory is gone */
+		return false;
 	qsort(d->hashes, d->n, sizeof(*d->hashes), by_value);
 	return true;
 }

@@ -145,8 +145,12 @@ check "with standard input, output and error closed a get has status $?, and its
 "$tftp" get "$url/nothing" "$tmp/here/closed" <&- >&- 2>&-
 check "nor does a failure go into a file" cmp -s "$tmp/here/closed" "$tmp/root/file"
 rm -f "$tmp/here/closed"
-timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
-check "a closed standard output is a local write error" test $? = 23
+if under_memcheck; then
+	skip "a closed standard output: valgrind opens what is closed"
+else
+	timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
+	check "a closed standard output is a local write error" test $? = 23
+fi
 
 # A pipe whose reader goes away must not end it by a signal without a word.
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
@@ -161,11 +165,13 @@ perl -MSocket -e '
 silent=$!
 pids="$pids $silent"
 eventually taken "$port"
-# waits: the request has arrived there, and nobody reads it
-waits() { awk -v port=":$(printf %04X "$port")" '$2 ~ port "$" { split($5, q, ":"); found = q[2] != "00000000" }
-	END { exit !found }' /proc/net/udp; }
+# heard: the bytes that have arrived there, which nobody reads
+heard() { awk -v port=":$(printf %04X "$port")" '$2 ~ port "$" { split($5, q, ":"); print q[2] }' /proc/net/udp; }
+# waits: so has the client's request
+waits() { [ "$(heard)" != "$before" ]; }
 for signal in INT TERM; do
 	echo old >"$tmp/here/old"
+	before=$(heard)
 	# In a shell without job control, background processes ignore SIGINT; perl takes that back.
 	(
 		cd "$tmp/here" || exit
@@ -242,6 +248,7 @@ if [ -e "$preload" ]; then
 	same "without O_TMPFILE a file has a name meanwhile" "$tmp/root/large" "$tmp/here/old"
 	check "which is gone then" test -z "$(ls -A "$tmp/here")"
 else
+	rm "$tmp/here/old"
 	skip "file systems that cannot do without a name: there is no $preload"
 fi
 

@@ -233,6 +233,25 @@ starter() {
 	done
 }
 
+# linkless: a file system without links. Old files are kept all the same, and the name is never missing.
+linkless() {
+	here=$tmp/linkless
+	mkdir -p "$here/root"
+	: >"$here/mark"
+	plan linkat $EPERM 2 1000 # the first is for a file that is not there yet, which the kernel would say first
+	FAULT_PLAN=$here/plan FAULT_MARK=$here/mark LD_PRELOAD=$preload \
+	    start_tftpd linkless --without landlock --create --on-exists version --keep 2 "$here/root"
+	for n in 1 2 3 4; do
+		echo "version $n" >"$here/new"
+		"$tftp" put "$here/new" "tftp://127.0.0.1:$port/file" || not_ok "version $n is taken without links"
+	done
+	check "without links the newest has the name, and those before have numbers" \
+	    test "$(cd "$here/root" && cat file file.~3~ file.~2~ | tr '\n' ' ')" = "version 4 version 3 version 2 "
+	check "and nothing else is there" test "$(ls -A "$here/root" | wc -l)" = 3
+	check "linkat did fail" test -s "$here/mark"
+	stop "$pid"
+}
+
 if [ ! -e "$preload" ]; then
 	skip "system calls that fail: there is no $preload"
 	exit 0
@@ -247,5 +266,5 @@ w2() { worker 2 4 cases; }
 w3() { worker 3 4 cases; }
 w4() { worker 4 4 cases; }
 w5() { worker 5 1 more_cases --without gso; }
-together w1 w2 w3 w4 w5 reloader starter
+together w1 w2 w3 w4 w5 reloader starter linkless
 exit $failed

@@ -153,6 +153,7 @@ told() {
 	fi
 }
 printf 'rg \\\\ /\na \\.pvt$ private\n' >"$tmp/rules"
+told "--help is on standard output, and no error" 0 '^  -c, --create ' --help
 told "--explain says that a file is served" 0 '^verdict +served$' --explain 192.0.2.7 read pxelinux.0 "$tmp/root"
 told "--explain shows the guesses" 0 '^found +Boot/BCD$' --explain 192.0.2.7 read '\boot\bcd' "$tmp/root"
 told "--explain shows the rules" 0 'rule in line 1: replaced +/Boot/BCD' --explain 192.0.2.7 read '\Boot\BCD' -m "$tmp/rules" "$tmp/root"

@@ -13,9 +13,9 @@ start_tftpd server --create "$tmp/root"
 round() {
 	name=$1 size=$2
 	shift 2
-	timeout 60 "$tftp" get "$@" "$url/f$size" "$tmp/get/$side"
+	timeout 300 "$tftp" get "$@" "$url/f$size" "$tmp/get/$side"
 	same "get $size bytes $name" "$tmp/root/f$size" "$tmp/get/$side"
-	timeout 60 "$tftp" put "$@" "$tmp/root/f$size" "$url/put-$side"
+	timeout 300 "$tftp" put "$@" "$tmp/root/f$size" "$url/put-$side"
 	same "put $size bytes $name" "$tmp/root/f$size" "$tmp/root/put-$side"
 }
 
@@ -25,9 +25,9 @@ all_sizes() {
 		[ "$size" = wrap ] || round "over $side in blocks of 512" "$size" --blksize 512
 	done
 	for text in $texts; do
-		timeout 60 "$tftp" get --mode netascii "$url/$text" "$tmp/get/$side"
+		timeout 300 "$tftp" get --mode netascii "$url/$text" "$tmp/get/$side"
 		same "get $text as netascii over $side" "$tmp/root/$text" "$tmp/get/$side"
-		timeout 60 "$tftp" put --mode netascii "$tmp/root/$text" "$url/put-$side"
+		timeout 300 "$tftp" put --mode netascii "$tmp/root/$text" "$url/put-$side"
 		same "put $text as netascii over $side" "$tmp/root/$text" "$tmp/root/put-$side"
 	done
 }
@@ -38,6 +38,10 @@ over_v4() {
 }
 
 past_the_wrap() {
+	if under_memcheck; then
+		skip "past the wrap: so many blocks take too long at this pace"
+		return
+	fi
 	side=wrap url=tftp://127.0.0.1:$port
 	round "in 65,626 blocks" wrap --blksize 512
 	round "in 65,626 blocks, one at a time" wrap --blksize 512 --windowsize 1
@@ -79,8 +83,13 @@ same "put from a pipe" "$tmp/root/f1048576" "$tmp/root/from-pipe"
 same "put from standard input" "$tmp/root/f513" "$tmp/root/from-file"
 "$tftp" put - "$url/from-nothing" </dev/null
 same "put of nothing" "$tmp/root/f0" "$tmp/root/from-nothing"
-timeout 10 "$tftp" put - "$url/from-none" 2>"$tmp/err" <&-
-check "a closed standard input is a local read error, and not nothing" test "$?$(ls "$tmp/root" | grep -c from-none)" = 260
+if under_memcheck; then
+	skip "a closed standard input: valgrind opens what is closed"
+else
+	timeout 10 "$tftp" put - "$url/from-none" 2>"$tmp/err" <&-
+	check "a closed standard input is a local read error, and not nothing" \
+	    test "$?$(ls "$tmp/root" | grep -c from-none)" = 260
+fi
 (cd "$tmp/get" && "$tftp" get "$url/f513")
 same "get without a local name takes the remote one" "$tmp/root/f513" "$tmp/get/f513"
 

@@ -19,6 +19,21 @@ chmod 755 "$tmp"
 pids=
 bound=
 failed=0
+# What ends a hang waits so many times as long where programs are slow, as under valgrind; Check knows the same variable.
+slow=${CK_TIMEOUT_MULTIPLIER:-1}
+slow=${slow%%.*}
+
+# under_memcheck: the programs are scripts that run them there, see long.sh
+under_memcheck() {
+	[ "${build##*/}" = memcheck ]
+}
+
+# timeout SECONDS COMMAND...
+timeout() {
+	most=$(($1 * slow))
+	shift
+	command timeout $most "$@"
+}
 
 # ours PID: it is a child of this shell, and runs. A number alone is not enough: once a child is gone, another process, of anybody
 # on this machine, may have it.
@@ -80,12 +95,12 @@ same() {
 	rm -f "$3"
 }
 
-# eventually COMMAND...: true as soon as the command is, false after 15 s.
+# eventually COMMAND...: true as soon as the command is, false after 15 s (or as often as the machine is slow).
 eventually() {
 	tries=0
 	until "$@"; do
 		tries=$((tries + 1))
-		[ $tries -ge 300 ] && return 1
+		[ $tries -ge $((300 * slow)) ] && return 1
 		sleep 0.05
 	done
 }
@@ -165,7 +180,7 @@ use_peer() {
 }
 peer() {
 	(
-		bound="timeout 60"
+		bound="timeout $((300 * slow))"
 		use_peer "$@"
 	)
 }

@@ -443,6 +443,9 @@ END_TEST
 
 START_TEST(upload_that_wraps_to_1_is_understood)
 {
+	/* so many round trips take minutes there, and tell memcheck nothing that windows do not */
+	if (under_memcheck())
+		return;
 	/* some senders go from 65535 to 1 without a word; in lockstep that is certain */
 	struct server s;
 	start(&s);

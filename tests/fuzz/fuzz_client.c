@@ -10,11 +10,9 @@
 #include "client_int.h"
 #include "fuzz.h"
 #include "line.h"
-#include "store_temp.h"
 #include "trace.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -62,36 +60,11 @@ static void must_write(const char *path, const void *bytes, size_t len)
 	FUZZ_MUST(fd >= 0 && write(fd, bytes, len) == (ssize_t)len && close(fd) == 0);
 }
 
-/* Everything in the directory goes; counts temporary files. */
-static unsigned empty(const char *dir)
-{
-	DIR *d = opendir(dir);
-	unsigned found = 0;
-
-	FUZZ_MUST(d != NULL);
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-		char path[PATH_MAX];
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		FUZZ_MUST(snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < PATH_MAX);
-		found += strncmp(e->d_name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
-		if (e->d_type == DT_DIR) {
-			found += empty(path);
-			FUZZ_MUST(rmdir(path) == 0);
-		} else {
-			FUZZ_MUST(unlink(path) == 0);
-		}
-	}
-	closedir(d);
-	return found;
-}
-
 static void clean_up(void)
 {
 	if (getpid() != owner)
 		return;
-	empty(top);
+	line_leftovers(top, true);
 	rmdir(top);
 }
 
@@ -502,7 +475,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	/* Another process may have been ended in the middle of an input. */
 	if (last != getpid())
-		empty(mine);
+		line_leftovers(mine, true);
 	last = getpid();
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	memset(&f, 0, sizeof(f));
@@ -517,6 +490,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	client_del(f.client);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	FUZZ_MUST(lowest_fd() == fds);
-	FUZZ_MUST(!f.got || empty(mine) == 0);
+	FUZZ_MUST(!f.got || line_leftovers(mine, true) == 0);
 	return 0;
 }

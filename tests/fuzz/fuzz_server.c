@@ -12,10 +12,8 @@
 #include "names.h"
 #include "request.h"
 #include "server.h"
-#include "store_temp.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -112,34 +110,11 @@ static void fill_root(void)
 	FUZZ_MUST(symlink("a", path) == 0);
 }
 
-/* Counts what lies there as a temporary file; removes everything if told to. */
-static unsigned walk(const char *dir, bool remove)
-{
-	DIR *d = opendir(dir);
-	unsigned found = 0;
-
-	FUZZ_MUST(d != NULL);
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-		char path[PATH_MAX];
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		FUZZ_MUST(snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < PATH_MAX);
-		found += strncmp(e->d_name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
-		if (e->d_type == DT_DIR)
-			found += walk(path, remove);
-		if (remove)
-			FUZZ_MUST((e->d_type == DT_DIR ? rmdir(path) : unlink(path)) == 0);
-	}
-	closedir(d);
-	return found;
-}
-
 static void clean_up(void)
 {
 	if (getpid() != owner)
 		return;
-	walk(top, true);
+	line_leftovers(top, true);
 	rmdir(top);
 }
 
@@ -565,7 +540,7 @@ static void fall_silent(void)
 		expire();
 	}
 	FUZZ_MUST(s->njobs == 0 && s->exchange.sessions.n == 0);
-	FUZZ_MUST(!f.dirty || walk(root, false) == 0);
+	FUZZ_MUST(!f.dirty || line_leftovers(root, false) == 0);
 }
 
 static int lowest_fd(void)
@@ -585,7 +560,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	/* Another process may have been ended in the middle of an input. */
 	if (last != getpid()) {
-		walk(root, true);
+		line_leftovers(root, true);
 		fill_root();
 	}
 	last = getpid();
@@ -600,7 +575,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	FUZZ_MUST(lowest_fd() == fds);
 	if (f.dirty) {
-		walk(root, true);
+		line_leftovers(root, true);
 		fill_root();
 	}
 	return 0;

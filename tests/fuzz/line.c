@@ -2,8 +2,11 @@
 #include "line.h"
 
 #include "fuzz.h"
+#include "store_temp.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -507,4 +510,26 @@ ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags, const stru
 ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags)
 {
 	return ours(fd) == NULL ? __real_send(fd, buf, len, flags) : __wrap_sendto(fd, buf, len, flags, NULL, 0);
+}
+
+unsigned line_leftovers(const char *dir, bool remove)
+{
+	DIR *d = opendir(dir);
+	unsigned found = 0;
+
+	FUZZ_MUST(d != NULL);
+	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+		char path[PATH_MAX];
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		FUZZ_MUST(snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < PATH_MAX);
+		found += strncmp(e->d_name, STORE_TEMP_PREFIX, strlen(STORE_TEMP_PREFIX)) == 0;
+		if (e->d_type == DT_DIR)
+			found += line_leftovers(path, remove);
+		if (remove)
+			FUZZ_MUST((e->d_type == DT_DIR ? rmdir(path) : unlink(path)) == 0);
+	}
+	closedir(d);
+	return found;
 }

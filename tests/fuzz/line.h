@@ -51,4 +51,7 @@ void line_room(bool room, unsigned part);
 void line_fail_send(int err, unsigned n);
 void line_fail_socket(int err, unsigned m);
 
+/* How many temporary files of ours lie in the directory and those below it, all of whose files go if told so. */
+unsigned line_leftovers(const char *dir, bool remove);
+
 #endif

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -211,6 +212,13 @@ void wire_oack(struct wire *w, const char *first, ...)
 	size_t len = strings(buf, sizeof(buf), 2, first, rest);
 	va_end(rest);
 	wire_send(w, buf, len);
+}
+
+int wire_wait(int ms)
+{
+	const char *slow = getenv("CK_TIMEOUT_MULTIPLIER");
+	int times = slow ? atoi(slow) : 1;
+	return ms * (times > 0 ? times : 1);
 }
 
 static int64_t now_ms(void)

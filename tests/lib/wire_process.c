@@ -163,6 +163,12 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+bool under_memcheck(void)
+{
+	const char *build = getenv("BUILD"), *last = build ? strrchr(build, '/') : NULL;
+	return last && strcmp(last, "/memcheck") == 0;
+}
+
 static int open_program(const char *name)
 {
 	const char *build = getenv("BUILD");
@@ -237,7 +243,7 @@ static bool greets(struct server *s, const char *host)
 		/* a first line may also be the complaint with which it ends */
 		wire_dial(&w, plain(host), s->port);
 		wire_request(&w, OP_RRQ, ".ready", "octet", NULL);
-		bool answered = wire_recv(&w, 2000);
+		bool answered = wire_recv(&w, wire_wait(2000));
 		wire_close(&w);
 		if (!answered)
 			continue;
@@ -418,7 +424,7 @@ void client_start(struct client *c, ...)
 int client_wait(struct client *c)
 {
 	int status;
-	for (int64_t until = now_ms() + 50000; now_ms() < until; sleep_ms(2)) {
+	for (int64_t until = now_ms() + wire_wait(50000); now_ms() < until; sleep_ms(2)) {
 		pid_t ended = waitpid(c->pid, &status, WNOHANG);
 		ck_assert_int_ge(ended, 0);
 		if (ended)

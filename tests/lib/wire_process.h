@@ -80,4 +80,7 @@ void path_join(char out[PATH_ROOM], const char *dir, const char *name);
 
 void sleep_ms(int ms);
 
+/* The programs are scripts that run them under memcheck (see long.sh): a round trip takes milliseconds. */
+bool under_memcheck(void);
+
 #endif

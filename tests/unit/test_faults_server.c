@@ -5,6 +5,7 @@
  */
 #include "fault_alloc.h"
 #include "listen.h"
+#include "listing.h"
 #include "request.h"
 #include "server.h"
 #include "store_temp.h"
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct server server;
@@ -252,5 +254,38 @@ START_TEST(a_reload_without_memory_keeps_the_old_rules)
 }
 END_TEST
 
+/* Half of a directory's names must not pass for all of them. */
+START_TEST(a_listing_without_memory_claims_nothing)
+{
+	struct timespec before = {.tv_sec = 1000}, times[2] = {before, before};
+	bool failed = true;
+	char name[16];
+
+	dir = unit_dir_open();
+	for (int i = 0; i < 200; i++) {
+		sprintf(name, "f%d", i);
+		unit_dir_put(dir, name, "", 0, 0644);
+	}
+	MUST(futimens(dir, times) == 0);
+	for (unsigned n = 1; failed && n < 20; n++) {
+		struct listings *l = listings_new();
+		int fds = fault_open_fds();
+
+		MUST(l != NULL);
+		fault_alloc_fail(n, false);
+		for (int i = 0; i < 200; i++)
+			MUST(!listings_lack(l, dir, name, (size_t)sprintf(name, "F%d", i)));
+		failed = fault_alloc_hit();
+		fault_alloc_fail(0, false);
+		MUST(listings_lack(l, dir, "absent", 6));
+		listings_del(l);
+		MUST(fault_open_fds() == fds);
+		MUST(n > 2 || failed);
+	}
+	MUST(!failed);
+	unit_dir_close(dir);
+}
+END_TEST
+
 UNIT_MAIN("faults_server", requests_survive_every_failed_allocation, a_start_without_memory_fails_and_leaves_nothing,
-    a_reload_without_memory_keeps_the_old_rules)
+    a_reload_without_memory_keeps_the_old_rules, a_listing_without_memory_claims_nothing)

@@ -183,6 +183,27 @@ START_TEST(without_memory_or_a_directory_nothing_is_claimed)
 }
 END_TEST
 
+/* As when the directory that is served is removed and made again while the server has the old one open. */
+START_TEST(a_directory_that_is_gone_leaves_no_descriptor_open)
+{
+	int dir = unit_dir_open(), gone, lowest;
+
+	MUST(mkdirat(dir, "sub", 0755) == 0);
+	MUST((gone = openat(dir, "sub", O_RDONLY | O_DIRECTORY)) >= 0);
+	MUST(unlinkat(dir, "sub", AT_REMOVEDIR) == 0);
+	l = listings_new();
+	settle(gone);
+	MUST((lowest = dup(dir)) >= 0 && close(lowest) == 0);
+	ck_assert(!lack(gone, "a"));
+	ck_assert_int_eq(dup(dir), lowest);
+	close(lowest);
+	close(gone);
+	listings_del(l);
+	unit_dir_close(dir);
+}
+END_TEST
+
 UNIT_MAIN("listing", names_in_any_case_are_known, what_changed_just_now_is_not_remembered, a_change_is_seen,
     an_unchanged_directory_is_not_read_again, the_directory_is_at_its_beginning_afterwards,
-    more_directories_than_there_is_room_for_are_all_answered_right, without_memory_or_a_directory_nothing_is_claimed)
+    more_directories_than_there_is_room_for_are_all_answered_right, without_memory_or_a_directory_nothing_is_claimed,
+    a_directory_that_is_gone_leaves_no_descriptor_open)
