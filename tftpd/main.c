@@ -342,12 +342,29 @@ static int act(const struct config *c, const char *self)
 	return answer(c);
 }
 
+/*
+ * Whoever starts us may have closed them. A descriptor of ours in their place would be logged to, or be lost on the way
+ * into the background.
+ */
+static void open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	char error[CONFIG_ERROR_MAX];
-	int status = config_parse(&config, argc, argv, error);
+	int status;
 
+	open_standard();
+	status = config_parse(&config, argc, argv, error);
 	if (status == 0)
 		status = act(&config, argv[0]);
 	else

@@ -42,6 +42,20 @@ check "SIGTERM ends it" eventually gone "$pid"
 removed() { [ ! -e "$tmp/pid" ]; }
 check "and the pid file goes with it" eventually removed
 
+# Started with none of the three open, as by a supervisor that closes everything.
+free_port
+rm -f "$tmp/pid"
+timeout 10 "$tmp/in.tftpd" -l -u "$user" -a "127.0.0.1:$port" -P "$tmp/pid" --log "$tmp/closed.log" -p -s "$tmp/root" \
+	<&- >&- 2>&-
+check "it starts where standard input, output and error are closed" test $? = 0
+pid=$(cat "$tmp/pid")
+answer "and serves" 'R file octet' 'served 7 *'
+check "nothing of its own is in their place" test "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" |
+	sort -u)" = /dev/null
+kill "$pid"
+check "and it hears SIGTERM" eventually gone "$pid"
+gone "$pid" || kill -9 "$pid"
+
 # A failure after all is told to whoever started it.
 timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
 check "what cannot start says so before it is in the background" test $? = 66
