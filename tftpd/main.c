@@ -106,6 +106,8 @@ static void warn_names(struct server *s)
 
 	if (names_by_hand(&s->names) && !(s->config->without & CONFIG_NO_OPENAT2))
 		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: names are walked by hand");
+	if (s->names.left_out[0] != '\0')
+		log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", s->names.left_out);
 	for (int i = 0; i < s->names.nroots; i++)
 		if (names_trouble(&s->names, i, text) != NULL)
 			log_line(&s->log, LOG_LEVEL_WARNING, "%s", text);

@@ -139,6 +139,15 @@ else
 	skip "-6: no IPv6 here"
 fi
 
+# A list of directories, one of which is not there.
+mkdir "$tmp/other"
+serve "a list with a directory that is missing" -p "$tmp/root" "$tmp/nothing" "$tmp/other"
+answer "R $tmp/root/file octet" 'served 7 *'
+check "says which" grep -q "cannot serve \"$tmp/nothing\": No such file or directory; going on without it" "$log"
+stop "$pid"
+check "and --check does" sh -c "'$tmp/in.tftpd' --check -L -u '$whoami' '$tmp/root' '$tmp/nothing' |
+    grep -q '^but *cannot serve \"$tmp/nothing\"'"
+
 # How often a block comes to a client that says nothing: the second after the first interval.
 heard() {
 	perl -MIO::Socket::INET -MIO::Select -e '
