@@ -174,6 +174,14 @@ title="--systemd stays in the foreground"
 answer 'R file octet' 'served 7 *'
 check "it is the process that was started" ours "$pid"
 stop "$pid"
+for flag in "-a 127.0.0.1:none" "--port 70000"; do
+	# shellcheck disable=SC2086
+	"$tmp/in.tftpd" -L -u "$whoami" $flag -s "$tmp/root" 2>"$tmp/said"
+	check "$flag is told in words: $(cat "$tmp/said")" grep -q 'there is no such port or service' "$tmp/said"
+	# shellcheck disable=SC2086
+	"$tmp/in.tftpd" --check -L -u "$whoami" $flag -s "$tmp/root" >/dev/null 2>"$tmp/said"
+	check "and by --check" grep -q 'there is no such port or service' "$tmp/said"
+done
 for flag in -V --version --vers; do
 	check "$flag is one line" test "$("$tmp/in.tftpd" $flag | wc -l)" = 1
 done
