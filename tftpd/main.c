@@ -71,6 +71,9 @@ static void announce(const struct server *s, const char *self)
 	    listen_describe(s, listening, sizeof(listening)));
 	if (s->nlisteners == 0 || c->hpa || c->roots != NULL)
 		return;
+	/* What comes in on one interface only does not come from here. */
+	if (addr_is_wildcard(&l->addr) && l->device[0] != '\0')
+		return;
 	if (addr_is_wildcard(&l->addr))
 		strcpy(host, v6 ? "::1" : "127.0.0.1");
 	else

@@ -79,6 +79,7 @@ stop $pid
 listen only --interface s1 --port "$port"
 serves "--interface" 10.2.0.1
 silent "--interface shuts out the others" 10.1.0.1
+check "no example is given that would not work" sh -c "! grep -q 'fetch with' '$log'"
 stop $pid
 
 listen mixed --address "s0:$port" --address "10.2.0.1:$port"
