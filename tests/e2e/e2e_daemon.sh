@@ -183,6 +183,60 @@ else
 	skip "who a native server becomes: no mount namespaces here"
 fi
 
+# A syslog that is started anew has another socket, and the server, in its chroot, finds it.
+cat >"$tmp/syslog.pl" <<'END'
+use Socket;
+unlink("/dev/log");
+socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die;
+bind($s, sockaddr_un("/dev/log")) or die "$!";
+chmod(0666, "/dev/log");
+$| = 1;
+print "up\n";
+while (defined(recv($s, my $line, 2048, 0))) { print "$line\n"; }
+END
+cat >"$tmp/with_syslog" <<'END'
+mount --bind "$1/dev" /dev || exit 99
+written() {
+	tries=0
+	until grep -qs "$2" "$1"; do
+		tries=$((tries + 1))
+		[ $tries -le 300 ] || return 1
+		sleep 0.05
+	done
+}
+ask() { echo "R $1 octet" | perl "$ask" "$port" >/dev/null; }
+tmp=$1 tftpd=$2 port=$3 ask=$4
+perl "$tmp/syslog.pl" >"$tmp/syslog.1" 2>&1 &
+first=$!
+written "$tmp/syslog.1" up
+"$tftpd" --log syslog --user nobody -a "127.0.0.1:$port" -L -s "$tmp/root" &
+server=$!
+written "$tmp/syslog.1" serving
+ask before
+written "$tmp/syslog.1" file=before || echo before
+kill "$first"
+wait "$first"
+ask meanwhile
+perl "$tmp/syslog.pl" >"$tmp/syslog.2" 2>&1 &
+second=$!
+written "$tmp/syslog.2" up
+ask after
+written "$tmp/syslog.2" file=after || echo after
+kill "$server" "$second"
+wait
+END
+mkdir "$tmp/dev"
+for device in null zero urandom; do
+	cp -a "/dev/$device" "$tmp/dev/" 2>/dev/null
+done
+if unshare --mount mount --bind "$tmp/dev" /dev 2>/dev/null; then
+	free_port
+	unshare --mount sh "$tmp/with_syslog" "$tmp" "$tftpd" "$port" "$PWD/tests/e2e/ask.pl" >"$tmp/unheard" 2>&1
+	check "syslog hears it, also after its own restart ($(cat "$tmp/unheard"))" sh -c "! grep -q '^before\|^after' '$tmp/unheard'"
+else
+	skip "syslog: no mount namespaces here"
+fi
+
 # All that is opened later is found from there: rules, lists, the log, several directories, time zone, MAC addresses.
 mkdir -p "$tmp/away" "$tmp/second" "$tmp/root/by-127.0.0.1"
 chmod 777 "$tmp/away"
