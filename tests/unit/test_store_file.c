@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -742,6 +743,35 @@ START_TEST(the_same_upload_again_is_fine_and_another_is_not)
 }
 END_TEST
 
+/* Where `taken` says so, links are not to be had, and while that is found out somebody else takes the name. */
+static bool taken;
+
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+	if (!taken)
+		return (int)syscall(SYS_linkat, from, old, to, new, flags);
+	taken = false;
+	unit_dir_put(to, new, "somebody else's", 15, 0644);
+	errno = EPERM;
+	return -1;
+}
+
+START_TEST(two_uploads_that_keep_what_they_replace_lose_nothing)
+{
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.exists = STORE_EXISTS_VERSION);
+
+	unit_dir_put(dir, "f", "old", 3, 0644);
+	taken = true;
+	ck_assert_int_eq(upload(dir, "f", "new", &how), 0);
+	ck_assert(unit_dir_holds(dir, "f", "new", 3));
+	ck_assert(unit_dir_holds(dir, "f.~1~", "somebody else's", 15));
+	ck_assert(unit_dir_holds(dir, "f.~2~", "old", 3));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 3);
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(old_versions_are_kept_and_the_oldest_go)
 {
 	int dir = unit_dir_open();
@@ -1140,7 +1170,8 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
-    old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
+    two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
+    what_arrived_of_a_broken_upload_can_be_kept,
     an_upload_in_place_is_written_only_when_it_is_whole, an_upload_in_place_that_fails_puts_the_old_file_back,
     uploads_in_memory_share_what_there_is,
     room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
