@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -935,6 +936,46 @@ START_TEST(stale_files_are_swept_and_running_uploads_stay)
 }
 END_TEST
 
+/* While `swept`, a new file is found by a sweeper before whoever made it has locked it. */
+static bool swept;
+static char found[32];
+
+int flock(int fd, int operation)
+{
+	char path[32];
+	ssize_t len;
+
+	if (swept) {
+		char name[256];
+		int other;
+
+		swept = false;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		MUST((len = readlink(path, name, sizeof(name) - 1)) > 0);
+		name[len] = '\0';
+		snprintf(found, sizeof(found), "%.31s", strrchr(name, '/') + 1);
+		MUST((other = open(path, O_RDONLY)) >= 0);
+		MUST(syscall(SYS_flock, other, LOCK_EX | LOCK_NB) == 0);
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+START_TEST(a_new_file_that_is_being_swept_is_let_go)
+{
+	int dir = unit_dir_open(), fd;
+	char *temp;
+
+	swept = true;
+	ck_assert_int_eq(store_temp_create(dir, 0600, &fd, &temp), 0);
+	unlinkat(dir, found, 0);
+	ck_assert_int_eq(faccessat(dir, temp, F_OK, 0), 0);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	close(fd);
+	free(temp);
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(an_upload_without_a_name_leaves_nothing_when_it_is_killed)
 {
 	const struct store_upload how = HOW(.nameless = true);
@@ -1175,7 +1216,7 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     an_upload_in_place_is_written_only_when_it_is_whole, an_upload_in_place_that_fails_puts_the_old_file_back,
     uploads_in_memory_share_what_there_is,
     room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
-    an_upload_without_a_name_leaves_nothing_when_it_is_killed,
+    a_new_file_that_is_being_swept_is_let_go, an_upload_without_a_name_leaves_nothing_when_it_is_killed,
     an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
     the_disk_begins_while_a_large_upload_goes_on, what_was_collected_is_written_by_the_finish_which_may_fail,
     the_end_of_an_upload_can_be_run_elsewhere,
