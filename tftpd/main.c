@@ -176,6 +176,12 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 	return become(s, &privs, error);
 }
 
+static void allow_file(struct sandbox *b, const struct conffile *f)
+{
+	sandbox_allow(b, f->dir, SANDBOX_READ);
+	sandbox_allow(b, f->target_dir, SANDBOX_READ);
+}
+
 /* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
 static int confine(struct server *s, const struct daemon *d, char error[CONFIG_ERROR_MAX])
 {
@@ -193,9 +199,9 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 		sandbox_allow(&b, s->names.roots[i].base.fd, config_uploads(c) ? SANDBOX_WRITE : SANDBOX_READ);
 	sandbox_allow(&b, all, SANDBOX_READ);
 	if (s->names.rule_file.path != NULL)
-		sandbox_allow(&b, s->names.rule_file.dir, SANDBOX_READ);
+		allow_file(&b, &s->names.rule_file);
 	for (int i = 0; i < c->nlist_files; i++)
-		sandbox_allow(&b, s->lists.files[i].dir, SANDBOX_READ);
+		allow_file(&b, &s->lists.files[i]);
 	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
 	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
 	err = sandbox_enter(&b, &r);

@@ -243,6 +243,9 @@ mkdir -p "$tmp/away" "$tmp/second" "$tmp/root/by-127.0.0.1"
 chmod 777 "$tmp/away"
 printf 'second' >"$tmp/second/other"
 printf 'its own' >"$tmp/root/by-127.0.0.1/own"
+mkdir "$tmp/elsewhere"
+ln -s ../elsewhere/list "$tmp/away/list"
+ln -s "$tmp/elsewhere/rules" "$tmp/away/rules"
 printf '127.0.0.1\n' >"$tmp/away/list"
 printf 'r ^first$ file\n' >"$tmp/away/rules"
 log=$tmp/away/log
@@ -261,8 +264,13 @@ printf 'r ^later$ file\n' >"$tmp/away/rules"
 mv "$log" "$log.1"
 kill -HUP "$pid"
 reloaded() { grep -q reloaded "$log"; }
-check "SIGHUP finds log, rules and list from inside" eventually reloaded
+check "SIGHUP finds log, rules and list from inside, behind links too" eventually reloaded
 answer "and obeys" 'R later octet' 'served 7 *'
+ln -sfn "$tmp/rules" "$tmp/away/rules"
+kill -HUP "$pid"
+refused() { grep -q 'cannot read the rules .*; the old rules stay in force' "$log"; }
+check "a link that leads to another file since is not taken for the old one" eventually refused
+answer "whose rules stay" 'R later octet' 'served 7 *'
 stop "$pid"
 check "its pid file goes" eventually test ! -e "$tmp/away/pid"
 start any "$tftpd" --user nobody -a "127.0.0.1:$port" --symlinks any "$tmp/root"
