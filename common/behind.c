@@ -105,10 +105,11 @@ int behind_write(struct behind *b, const void *owner, int fd, uint64_t off, cons
 	/* A block beyond a hole, or one that fills it. */
 	if (off != s->off + s->len) {
 		err = flush(s, fd);
-		if (err == 0)
-			err = write_through(fd, off, iov, n);
+		/* What could not be written keeps its place. */
+		if (err != 0)
+			return err;
 		s->off = off + total(iov, n);
-		return err;
+		return write_through(fd, off, iov, n);
 	}
 	for (int i = 0; i < n && err == 0; i++)
 		err = collect(s, fd, iov[i].iov_base, iov[i].iov_len);

@@ -18,7 +18,7 @@
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
-	*l = (struct log){.fd = fd, .level = level, .dir = -1};
+	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1};
 }
 
 void log_set_format(struct log *l, enum log_format format)
@@ -38,22 +38,48 @@ void log_journal(struct log *l)
 	    st.st_dev == dev && st.st_ino == ino;
 }
 
+static int connect_to(int fd, const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 ? 0 : -errno;
+}
+
 int log_syslog(struct log *l, const char *tag)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
-		err = -errno;
+	err = connect_to(fd, "/dev/log");
+	if (err != 0) {
 		close(fd);
 		return err;
 	}
 	l->fd = fd;
 	l->tag = tag;
+	l->devices = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	l->journal = false;
 	return 0;
+}
+
+/*
+ * Syslog was started anew: its old socket leads nowhere. A socket is only found by its path, and that may lie outside of
+ * our root by now, so we go where it is for a moment; no thread of ours opens anything by a path from where we are.
+ */
+static bool syslog_again(const struct log *l)
+{
+	int here, err = -ENOENT;
+
+	if (l->devices < 0 || (here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return false;
+	if (fchdir(l->devices) == 0)
+		err = connect_to(l->fd, "log");
+	if (fchdir(here) != 0)
+		err = -errno;
+	close(here);
+	return err == 0;
 }
 
 static int open_file(int dir, const char *file)
@@ -169,6 +195,8 @@ static void put(const struct log *l, enum log_level level, const char *line, siz
 		    (int)getpid());
 		iov[1].iov_len--;
 		n = writev(l->fd, iov, 2);
+		if (n < 0 && errno != EAGAIN && syslog_again(l))
+			n = writev(l->fd, iov, 2);
 	} else if (l->journal) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
 		n = writev(l->fd, iov, 2);

@@ -22,6 +22,7 @@ struct log {
 	enum log_level level;  /* lines above it are dropped */
 	enum log_format format;
 	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
+	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
@@ -37,7 +38,10 @@ void log_set_format(struct log *l, enum log_format format);
 /* If standard error leads to systemd's journal (JOURNAL_STREAM says so), tell it each line's level. */
 void log_journal(struct log *l);
 
-/* Log to syslog from now on, as daemon.LEVEL and with `tag`, which must stay. Returns 0 or -errno: there is none. */
+/*
+ * Log to syslog from now on, as daemon.LEVEL and with `tag`, which must stay. One that is started anew later is found
+ * again, also after chroot. Returns 0 or -errno: there is none.
+ */
 int log_syslog(struct log *l, const char *tag);
 
 /* Log to this file from now on, made if need be. Returns 0 or -errno; then nothing has changed. */

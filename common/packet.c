@@ -18,21 +18,21 @@ static const char *take_string(const uint8_t *buf, size_t len, size_t *at)
 	return (const char *)start;
 }
 
-static bool all_zero(const uint8_t *buf, size_t len)
+/* Where the NULs begin that nothing but NULs follow. Asked once for a datagram: it goes through all of it. */
+static size_t padding(const uint8_t *buf, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (buf[i] != 0)
-			return false;
-	return true;
+	while (len > 0 && buf[len - 1] == 0)
+		len--;
+	return len;
 }
 
 /* Check that buf holds name NUL value NUL pairs, so that packet_option() needs no bounds of its own. */
 static int take_options(struct packet *p, const uint8_t *buf, size_t len)
 {
-	size_t at = 0;
+	size_t at = 0, end = padding(buf, len);
 
-	/* Padding: some firmware sends its whole, zeroed buffer. */
-	while (at < len && !all_zero(buf + at, len - at)) {
+	/* Some firmware sends its whole, zeroed buffer. */
+	while (at < end) {
 		if (take_string(buf, len, &at) == NULL)
 			return PACKET_UNTERMINATED;
 		if (at == len)

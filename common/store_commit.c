@@ -132,8 +132,29 @@ static int rename_flags(int dir, const char *from, const char *to, unsigned flag
 #define EXCHANGE 2u
 
 /*
+ * The new file and the old one change places, then the old one, under the temporary name now, becomes version `n`, or a
+ * later one where another upload has taken that meanwhile. Where it cannot, all is put back: nothing may be lost.
+ */
+static int exchange(const struct store_commit *c, unsigned long n)
+{
+	char old[NAME_MAX + 1];
+	int err = rename_flags(c->dir, c->temp, c->name, EXCHANGE);
+
+	if (err != 0)
+		return err;
+	do {
+		err = version_name(c, n++, old);
+		if (err == 0)
+			err = rename_flags(c->dir, c->temp, old, NOREPLACE);
+	} while (err == -EEXIST);
+	if (err != 0)
+		rename_flags(c->dir, c->temp, c->name, EXCHANGE);
+	return err;
+}
+
+/*
  * Give the old file a second name, then the new one takes the first, which is never missing. Where links are not to be
- * had (fs.protected_hardlinks, some file systems) the two change places first. 1: the new file has the name already.
+ * had (fs.protected_hardlinks, some file systems) the two change places. 1: the new file has the name already.
  */
 static int keep_version(const struct store_commit *c)
 {
@@ -153,9 +174,7 @@ static int keep_version(const struct store_commit *c)
 		if (errno != EEXIST)
 			break;
 	}
-	err = rename_flags(c->dir, c->temp, c->name, EXCHANGE);
-	if (err == 0)
-		err = rename_flags(c->dir, c->temp, old, NOREPLACE);
+	err = exchange(c, n);
 	return err != 0 ? err : 1;
 }
 

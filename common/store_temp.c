@@ -28,7 +28,7 @@ static int temp_name(char name[STORE_TEMP_ROOM])
 
 /*
  * A name of its own, and a lock on it that says that somebody is still writing. A sweeper may have come between the two:
- * then the name is gone, and another is made.
+ * then the name is gone, or will be, and another is made.
  */
 int store_temp_create(int dir, mode_t mode, int *fd, char **temp)
 {
@@ -47,8 +47,11 @@ int store_temp_create(int dir, mode_t mode, int *fd, char **temp)
 			err = -errno;
 			continue;
 		}
-		flock(*fd, LOCK_EX | LOCK_NB);
-		err = fstat(*fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
+		/* Not every file system has locks; one that somebody else has is a sweeper's, who is about to remove it. */
+		if (flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+			err = -EEXIST;
+		else
+			err = fstat(*fd, &st) != 0 ? -errno : st.st_nlink == 0 ? -EEXIST : 0;
 		if (err == 0)
 			return 0;
 		unlinkat(dir, *temp, 0);

@@ -6,12 +6,16 @@
 #ifndef CONFFILE_H
 #define CONFFILE_H
 
+#include <limits.h>
 #include <stddef.h>
 
 /* Zeroed: no file. */
 struct conffile {
 	const char *path;  /* as it was given; not copied */
 	int dir;           /* where it lies */
+	char *link;        /* its text, if it is a symbolic link; then also the file it leads to in the end: */
+	int target_dir;    /* -1: it is none */
+	char target[NAME_MAX + 1];
 };
 
 /* Remember the file and open its directory. Returns 0 or -errno; then there is nothing to close. */

@@ -768,6 +768,9 @@ static int take_explain(struct config *c, int argc, char **argv, char error[CONF
 static int take_directories(struct config *c, int argc, char **argv, char error[CONFIG_ERROR_MAX])
 {
 	for (; optind < argc; optind++) {
+		/* tftpd.service passes its directory always, and empty where the settings say --root instead. */
+		if (c->roots != NULL && argv[optind][0] == '\0')
+			continue;
 		if (c->ndirectories == CONFIG_DIRECTORIES) {
 			snprintf(error, CONFIG_ERROR_MAX, "more than %d directories", CONFIG_DIRECTORIES);
 			return EX_USAGE;

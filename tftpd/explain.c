@@ -209,6 +209,8 @@ int explain_check(const struct names *n, const struct lists *l, const char *user
 		say(out, c->secure ? "serves, as root of all names" : n->roots[i].prefix != NULL ?
 		    "serves names that begin with" : "serves", n->roots[i].label);
 	}
+	if (n->left_out[0] != '\0')
+		say(out, "but", n->left_out);
 	for (int i = 0; i < n->nroots; i++)
 		if (names_trouble(n, i, trouble) != NULL)
 			say(out, "but", trouble);

@@ -208,6 +208,14 @@ static int take_apart(const struct config *c, int i, char *copy, size_t cap, str
 	return 0;
 }
 
+/* Why an address cannot be looked up; the resolver's own words for the two that are typed wrong help nobody. */
+static const char *resolver_said(int err)
+{
+	if (err == EAI_SERVICE)
+		return "there is no such port or service";
+	return err == EAI_NONAME ? "there is no such host or interface" : gai_strerror(err);
+}
+
 /*
  * Open what is wanted and not open yet. Returns 0 if all of it is, else what was wrong, with a sentence in `error`; an
  * error of the resolver is -ENXIO where it may pass.
@@ -218,8 +226,8 @@ static int open_wanted(struct server *s, const struct wanted *w, char error[CONF
 	int n = addr_resolve(w->host, w->port, CONFIG_PORT, s->config->family, addrs, SERVER_LISTENERS), worst = 0;
 
 	if (n < 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", listen_name(s, w->index), n == EAI_NONAME ?
-		    "there is no such host or interface" : gai_strerror(n));
+		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on \"%.128s\": %s", listen_name(s, w->index),
+		    resolver_said(n));
 		return n == EAI_AGAIN || (n == EAI_NONAME && w->host != NULL && may_be_interface(w->host)) ? -ENXIO : -EINVAL;
 	}
 	for (int i = 0; i < n; i++) {
@@ -406,7 +414,7 @@ static int check_address(const struct config *c, const char *given, char error[C
 	if (n >= 0)
 		return 0;
 	snprintf(error, CONFIG_ERROR_MAX, "--%s \"%.128s\": %s", given != NULL ? "address" : "port",
-	    given != NULL ? given : c->port, gai_strerror(n));
+	    given != NULL ? given : c->port, resolver_said(n));
 	return EX_CONFIG;
 }
 

@@ -1,4 +1,4 @@
-/* Sorted hashes of the names in a few directories, good for as long as a directory's time of change stays the same. */
+/* Sorted hashes of the names in a few directories, good for as long as a directory's times of change stay the same. */
 #include "listing.h"
 
 #include <ctype.h>
@@ -20,7 +20,7 @@
 struct listing {
 	dev_t dev;
 	ino_t ino;               /* 0: not in use */
-	struct timespec changed;
+	struct timespec modified, changed;
 	unsigned long used;      /* when, counted in requests */
 	uint32_t *hashes;        /* of the names in lower case, sorted */
 	size_t n;
@@ -74,10 +74,16 @@ static struct listing *place(struct listings *l, const struct stat *st)
 	return oldest;
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* The time of modification alone can be put back to what it was: rsync and tar do. */
 static bool fresh(const struct listing *d, const struct stat *st)
 {
-	return d->ino == st->st_ino && d->dev == st->st_dev && d->changed.tv_sec == st->st_mtim.tv_sec &&
-	    d->changed.tv_nsec == st->st_mtim.tv_nsec;
+	return d->ino == st->st_ino && d->dev == st->st_dev && same_time(&d->modified, &st->st_mtim) &&
+	    same_time(&d->changed, &st->st_ctim);
 }
 
 /* False: out of memory. */
@@ -133,7 +139,8 @@ static bool learn(struct listing *d, int fd, const struct stat *st)
 		return false;
 	d->dev = st->st_dev;
 	d->ino = st->st_ino;
-	d->changed = st->st_mtim;
+	d->modified = st->st_mtim;
+	d->changed = st->st_ctim;
 	return true;
 }
 

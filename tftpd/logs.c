@@ -23,12 +23,17 @@ int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX
 	/* In the background there is nobody to read standard error; syslog's socket must be had before chroot. */
 	if (logs_to_stderr(c))
 		log_journal(l);
-	else if (c->log == NULL && log_syslog(l, c->program) != 0)
-		l->fd = -1;
-	else if (c->log != NULL && strcmp(c->log, "syslog") == 0)
+	else if (c->log == NULL || strcmp(c->log, "syslog") == 0)
 		err = log_syslog(l, c->program);
 	else if (c->log != NULL)
 		err = log_file(l, c->log);
+	/* As with tftp-hpa that is no reason not to serve; but whoever starts us is still there to be told. */
+	if (err != 0 && c->log == NULL) {
+		log_line(l, LOG_LEVEL_WARNING, "%s: nothing will be logged, there is no syslog: %s (see --log)", c->program,
+		    strerror(-err));
+		l->fd = -1;
+		err = 0;
+	}
 	log_set_format(l, c->log_format);
 	if (err == 0)
 		return 0;

@@ -71,6 +71,9 @@ static void announce(const struct server *s, const char *self)
 	    listen_describe(s, listening, sizeof(listening)));
 	if (s->nlisteners == 0 || c->hpa || c->roots != NULL)
 		return;
+	/* What comes in on one interface only does not come from here. */
+	if (addr_is_wildcard(&l->addr) && l->device[0] != '\0')
+		return;
 	if (addr_is_wildcard(&l->addr))
 		strcpy(host, v6 ? "::1" : "127.0.0.1");
 	else
@@ -106,6 +109,8 @@ static void warn_names(struct server *s)
 
 	if (names_by_hand(&s->names) && !(s->config->without & CONFIG_NO_OPENAT2))
 		log_line(&s->log, LOG_LEVEL_WARNING, "no openat2 here: names are walked by hand");
+	if (s->names.left_out[0] != '\0')
+		log_line(&s->log, LOG_LEVEL_WARNING, "%s; going on without it", s->names.left_out);
 	for (int i = 0; i < s->names.nroots; i++)
 		if (names_trouble(&s->names, i, text) != NULL)
 			log_line(&s->log, LOG_LEVEL_WARNING, "%s", text);
@@ -171,6 +176,12 @@ static int start(struct server *s, struct daemon *d, const char *self, char erro
 	return become(s, &privs, error);
 }
 
+static void allow_file(struct sandbox *b, const struct conffile *f)
+{
+	sandbox_allow(b, f->dir, SANDBOX_READ);
+	sandbox_allow(b, f->target_dir, SANDBOX_READ);
+}
+
 /* From here on only what serving takes. A layer that this kernel does not have is worth a line, not more. */
 static int confine(struct server *s, const struct daemon *d, char error[CONFIG_ERROR_MAX])
 {
@@ -188,9 +199,9 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 		sandbox_allow(&b, s->names.roots[i].base.fd, config_uploads(c) ? SANDBOX_WRITE : SANDBOX_READ);
 	sandbox_allow(&b, all, SANDBOX_READ);
 	if (s->names.rule_file.path != NULL)
-		sandbox_allow(&b, s->names.rule_file.dir, SANDBOX_READ);
+		allow_file(&b, &s->names.rule_file);
 	for (int i = 0; i < c->nlist_files; i++)
-		sandbox_allow(&b, s->lists.files[i].dir, SANDBOX_READ);
+		allow_file(&b, &s->lists.files[i]);
 	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
 	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
 	err = sandbox_enter(&b, &r);
@@ -342,12 +353,29 @@ static int act(const struct config *c, const char *self)
 	return answer(c);
 }
 
+/*
+ * Whoever starts us may have closed them. A descriptor of ours in their place would be logged to, or be lost on the way
+ * into the background.
+ */
+static void open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	char error[CONFIG_ERROR_MAX];
-	int status = config_parse(&config, argc, argv, error);
+	int status;
 
+	open_standard();
+	status = config_parse(&config, argc, argv, error);
 	if (status == 0)
 		status = act(&config, argv[0]);
 	else

@@ -259,7 +259,21 @@ static int rules_refused(const struct names *n, int code, const struct remap_res
 	return NAMES_RULES;
 }
 
-/* --upload-name. 0 or -ENAMETOOLONG. */
+/* A part of the name is "..", also where backslashes are slashes. */
+static bool climbs(const char *name)
+{
+	for (;;) {
+		size_t len = strcspn(name, "/\\");
+
+		if (len == 2 && name[0] == '.' && name[1] == '.')
+			return true;
+		if (name[len] == '\0')
+			return false;
+		name += len + 1;
+	}
+}
+
+/* --upload-name. 0, -ENAMETOOLONG, or -EXDEV: the name would leave the place that the template has for it. */
 static int upload_name(const struct names *n, const struct peer_text *peer, const char *name, char *out, size_t cap)
 {
 	char date[16], clock[16];
@@ -267,6 +281,8 @@ static int upload_name(const struct names *n, const struct peer_text *peer, cons
 	time_t now = time(NULL);
 	struct tm tm;
 
+	if (climbs(name))
+		return -EXDEV;
 	localtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%d", &tm);
 	strftime(clock, sizeof(clock), "%H%M%S", &tm);

@@ -27,6 +27,7 @@ struct names {
 	const struct config *config;
 	struct names_root roots[CONFIG_DIRECTORIES];
 	int nroots;
+	char left_out[CONFIG_ERROR_MAX]; /* what is wrong with directories of a list that is served without them; "": nothing */
 	struct remap *rules;  /* NULL: none */
 	struct conffile rule_file;
 	struct listings *listings; /* what directories were found to hold; NULL: that is not remembered */

@@ -43,6 +43,15 @@ static int open_root(struct names *n, const char *directory, char error[CONFIG_E
 	return r->label != NULL ? 0 : EX_OSERR;
 }
 
+/* As with tftp-hpa, one that is not there keeps nobody from the others. */
+static void leave_out(struct names *n, char error[CONFIG_ERROR_MAX])
+{
+	size_t len = strlen(n->left_out);
+
+	snprintf(n->left_out + len, sizeof(n->left_out) - len, "%s%s", len > 0 ? "; " : "", error);
+	error[0] = '\0';
+}
+
 /* tftp-hpa's list of directories: a name must begin with one of them. */
 static int open_list(struct names *n, char error[CONFIG_ERROR_MAX])
 {
@@ -55,6 +64,7 @@ static int open_list(struct names *n, char error[CONFIG_ERROR_MAX])
 
 		if (err != 0) {
 			status = err;
+			leave_out(n, error);
 			continue;
 		}
 		while (len > 0 && c->directories[i][len - 1] == '/')
@@ -63,8 +73,10 @@ static int open_list(struct names *n, char error[CONFIG_ERROR_MAX])
 		if (n->roots[n->nroots - 1].prefix == NULL)
 			return EX_OSERR;
 	}
-	/* As with tftp-hpa, one that is not there keeps nobody from the others. */
-	return n->nroots > 0 ? 0 : status;
+	if (n->nroots > 0)
+		return 0;
+	memcpy(error, n->left_out, CONFIG_ERROR_MAX);
+	return status;
 }
 
 /* One candidate of --root: what stands before the first token is opened now, the rest when a client asks. */

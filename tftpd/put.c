@@ -19,18 +19,22 @@
  * Whether the upload may begin. A file that says how long it will be, and cannot fit, is refused before its first byte
  * (RFC 2349). Returns the ERROR code and the words, or 0.
  */
-static uint16_t too_large(const struct config *c, const struct path_target *t, const struct option_set *asked,
+static uint16_t too_large(const struct request *r, const struct path_target *t, const struct option_set *asked,
     const char **text)
 {
+	const struct config *c = r->server->config;
 	bool sized = (asked->present & OPTION_BIT(OPTION_TSIZE)) != 0;
 	uint64_t size = sized ? asked->value[OPTION_TSIZE] : 0, room;
 	struct statvfs fs;
 
+	/* In netascii it is the size on the wire, where what is one byte here may have been two. */
+	if (r->text)
+		size /= 2;
 	*text = "the file is larger than allowed here";
 	if (size > c->max_upload || (t->in_place && size > STORE_IN_PLACE_MAX))
 		return ERROR_DISK_FULL;
 	*text = "another file of this name exists and is not replaced";
-	if (sized && t->exists && c->on_exists == CONFIG_EXISTS_SAME && size != (uint64_t)t->st.st_size)
+	if (sized && !r->text && t->exists && c->on_exists == CONFIG_EXISTS_SAME && size != (uint64_t)t->st.st_size)
 		return ERROR_EXISTS;
 	*text = "not enough room for a file of this size";
 	if (fstatvfs(t->dir, &fs) != 0)
@@ -99,7 +103,7 @@ static void open_sink(const struct request *r, const struct path_target *t)
 	int err;
 
 	options_parse(&asked, r->packet);
-	code = too_large(r->server->config, t, &asked, &text);
+	code = too_large(r, t, &asked, &text);
 	if (code != 0) {
 		request_refuse(r, code, text, NULL);
 		return;

@@ -196,7 +196,7 @@ static const int allowed[] = {
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif
-	/* memory, threads, signals; sysinfo is glibc's qsort, uname the resolver, dup3 leaving the terminal */
+	/* memory, threads, signals; sysinfo is glibc's qsort, uname the resolver, dup3 leaving the terminal, fchdir syslog */
 	SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_set_robust_list, SYS_sched_getaffinity, SYS_sched_yield,
 #ifdef SYS_rseq
 	SYS_rseq,
@@ -204,7 +204,7 @@ static const int allowed[] = {
 	SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_sigaltstack, SYS_eventfd2,
 	SYS_restart_syscall, SYS_nanosleep, SYS_clock_nanosleep, SYS_gettimeofday, SYS_getrandom,
 	SYS_getpid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_sysinfo, SYS_uname,
-	SYS_dup3, SYS_exit, SYS_exit_group,
+	SYS_dup3, SYS_fchdir, SYS_exit, SYS_exit_group,
 	/* what the C libraries of x86-64 still make of newer calls */
 #ifdef SYS_open
 	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_dup2,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SANDBOX_DIRS 128
+#define SANDBOX_DIRS 192
 
 enum { SANDBOX_NO_SECCOMP = 1, SANDBOX_NO_LANDLOCK = 2, SANDBOX_KEEP_PORTS = 4 };
 

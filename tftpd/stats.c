@@ -49,6 +49,7 @@ static void log_counters(const struct server *s, mono_t now)
 	log_u64(&e, "bytes-received", c->bytes_received);
 	log_u64(&e, "failed", c->failed);
 	log_u64(&e, "refused", c->refused);
+	log_u64(&e, "denied", c->denied);
 	log_u64(&e, "probed", c->probed);
 	log_u64(&e, "unanswered", s->limits.nunproven);
 	log_u64(&e, "waiting", s->limits.nwaiting);

@@ -28,7 +28,8 @@ timeout 10 "$tmp/in.tftpd" --listen --user "$user" --address "127.0.0.1:$port" -
 	--path-prefix "$tmp/root" -/ / >"$log" 2>&1
 status=$?
 check "--listen returns once the server is up ($status: $(cat "$log"))" test $status = 0
-check "and says nothing after that" test "$(wc -l <"$log")" -le 1
+check "and says nothing, but where there is no syslog" test "$(grep -vc 'nothing will be logged' "$log")" = 0
+[ -e /dev/log ] || check "then that" grep -q 'nothing will be logged' "$log"
 pid=$(cat "$tmp/pid")
 pids="$pids $pid"
 check "the pid file names it" grep -q "$(id -u)" "/proc/$pid/status"
@@ -41,6 +42,20 @@ kill "$pid"
 check "SIGTERM ends it" eventually gone "$pid"
 removed() { [ ! -e "$tmp/pid" ]; }
 check "and the pid file goes with it" eventually removed
+
+# Started with none of the three open, as by a supervisor that closes everything.
+free_port
+rm -f "$tmp/pid"
+timeout 10 "$tmp/in.tftpd" -l -u "$user" -a "127.0.0.1:$port" -P "$tmp/pid" --log "$tmp/closed.log" -p -s "$tmp/root" \
+	<&- >&- 2>&-
+check "it starts where standard input, output and error are closed" test $? = 0
+pid=$(cat "$tmp/pid")
+answer "and serves" 'R file octet' 'served 7 *'
+check "nothing of its own is in their place" test "$(readlink "/proc/$pid/fd/0" "/proc/$pid/fd/1" "/proc/$pid/fd/2" |
+	sort -u)" = /dev/null
+kill "$pid"
+check "and it hears SIGTERM" eventually gone "$pid"
+gone "$pid" || kill -9 "$pid"
 
 # A failure after all is told to whoever started it.
 timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
@@ -169,11 +184,68 @@ else
 	skip "who a native server becomes: no mount namespaces here"
 fi
 
+# A syslog that is started anew has another socket, and the server, in its chroot, finds it.
+cat >"$tmp/syslog.pl" <<'END'
+use Socket;
+unlink("/dev/log");
+socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die;
+bind($s, sockaddr_un("/dev/log")) or die "$!";
+chmod(0666, "/dev/log");
+$| = 1;
+print "up\n";
+while (defined(recv($s, my $line, 2048, 0))) { print "$line\n"; }
+END
+cat >"$tmp/with_syslog" <<'END'
+mount --bind "$1/dev" /dev || exit 99
+written() {
+	tries=0
+	until grep -qs "$2" "$1"; do
+		tries=$((tries + 1))
+		[ $tries -le 300 ] || return 1
+		sleep 0.05
+	done
+}
+ask() { echo "R $1 octet" | perl "$ask" "$port" >/dev/null; }
+tmp=$1 tftpd=$2 port=$3 ask=$4
+perl "$tmp/syslog.pl" >"$tmp/syslog.1" 2>&1 &
+first=$!
+written "$tmp/syslog.1" up
+"$tftpd" --log syslog --user nobody -a "127.0.0.1:$port" -L -s "$tmp/root" &
+server=$!
+written "$tmp/syslog.1" serving
+ask before
+written "$tmp/syslog.1" file=before || echo before
+kill "$first"
+wait "$first"
+ask meanwhile
+perl "$tmp/syslog.pl" >"$tmp/syslog.2" 2>&1 &
+second=$!
+written "$tmp/syslog.2" up
+ask after
+written "$tmp/syslog.2" file=after || echo after
+kill "$server" "$second"
+wait
+END
+mkdir "$tmp/dev"
+for device in null zero urandom; do
+	cp -a "/dev/$device" "$tmp/dev/" 2>/dev/null
+done
+if unshare --mount mount --bind "$tmp/dev" /dev 2>/dev/null; then
+	free_port
+	unshare --mount sh "$tmp/with_syslog" "$tmp" "$tftpd" "$port" "$PWD/tests/e2e/ask.pl" >"$tmp/unheard" 2>&1
+	check "syslog hears it, also after its own restart ($(cat "$tmp/unheard"))" sh -c "! grep -q '^before\|^after' '$tmp/unheard'"
+else
+	skip "syslog: no mount namespaces here"
+fi
+
 # All that is opened later is found from there: rules, lists, the log, several directories, time zone, MAC addresses.
 mkdir -p "$tmp/away" "$tmp/second" "$tmp/root/by-127.0.0.1"
 chmod 777 "$tmp/away"
 printf 'second' >"$tmp/second/other"
 printf 'its own' >"$tmp/root/by-127.0.0.1/own"
+mkdir "$tmp/elsewhere"
+ln -s ../elsewhere/list "$tmp/away/list"
+ln -s "$tmp/elsewhere/rules" "$tmp/away/rules"
 printf '127.0.0.1\n' >"$tmp/away/list"
 printf 'r ^first$ file\n' >"$tmp/away/rules"
 log=$tmp/away/log
@@ -192,8 +264,13 @@ printf 'r ^later$ file\n' >"$tmp/away/rules"
 mv "$log" "$log.1"
 kill -HUP "$pid"
 reloaded() { grep -q reloaded "$log"; }
-check "SIGHUP finds log, rules and list from inside" eventually reloaded
+check "SIGHUP finds log, rules and list from inside, behind links too" eventually reloaded
 answer "and obeys" 'R later octet' 'served 7 *'
+ln -sfn "$tmp/rules" "$tmp/away/rules"
+kill -HUP "$pid"
+refused() { grep -q 'cannot read the rules .*; the old rules stay in force' "$log"; }
+check "a link that leads to another file since is not taken for the old one" eventually refused
+answer "whose rules stay" 'R later octet' 'served 7 *'
 stop "$pid"
 check "its pid file goes" eventually test ! -e "$tmp/away/pid"
 start any "$tftpd" --user nobody -a "127.0.0.1:$port" --symlinks any "$tmp/root"

@@ -212,6 +212,13 @@ answer "an upload gets its name from a template" 'W conf octet 100' 'taken'
 check "with address and date" test -s "$tmp/root/in/127.0.0.1-$(date +%Y-%m-%d)-conf"
 answer "what is there already is ERROR 6" 'W conf octet 100' 'ERROR 6'
 stop "$pid"
+start_tftpd apart -c --upload-name 'in/{ip}/{name}' --mkdir "$tmp/root"
+answer "a template may give each client a directory" 'W sub/a..b octet 10' 'taken'
+for name in ../192.0.2.1/conf sub/../../192.0.2.1/conf '..\192.0.2.1\conf' sub/..; do
+	answer "which a name does not leave" "W $name octet 10" 'ERROR 2'
+done
+check "nor makes another" test "$(ls "$tmp/root/in")" = "$(printf '127.0.0.1\n127.0.0.1-%s-conf' "$(date +%Y-%m-%d)")"
+stop "$pid"
 start_tftpd same -c --on-exists same "$tmp/root"
 put "$tmp/here/file" same
 check "--on-exists same takes a new file" test $? = 0

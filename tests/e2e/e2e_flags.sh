@@ -139,6 +139,15 @@ else
 	skip "-6: no IPv6 here"
 fi
 
+# A list of directories, one of which is not there.
+mkdir "$tmp/other"
+serve "a list with a directory that is missing" -p "$tmp/root" "$tmp/nothing" "$tmp/other"
+answer "R $tmp/root/file octet" 'served 7 *'
+check "says which" grep -q "cannot serve \"$tmp/nothing\": No such file or directory; going on without it" "$log"
+stop "$pid"
+check "and --check does" sh -c "'$tmp/in.tftpd' --check -L -u '$whoami' '$tmp/root' '$tmp/nothing' |
+    grep -q '^but *cannot serve \"$tmp/nothing\"'"
+
 # How often a block comes to a client that says nothing: the second after the first interval.
 heard() {
 	perl -MIO::Socket::INET -MIO::Select -e '
@@ -165,6 +174,14 @@ title="--systemd stays in the foreground"
 answer 'R file octet' 'served 7 *'
 check "it is the process that was started" ours "$pid"
 stop "$pid"
+for flag in "-a 127.0.0.1:none" "--port 70000"; do
+	# shellcheck disable=SC2086
+	"$tmp/in.tftpd" -L -u "$whoami" $flag -s "$tmp/root" 2>"$tmp/said"
+	check "$flag is told in words: $(cat "$tmp/said")" grep -q 'there is no such port or service' "$tmp/said"
+	# shellcheck disable=SC2086
+	"$tmp/in.tftpd" --check -L -u "$whoami" $flag -s "$tmp/root" >/dev/null 2>"$tmp/said"
+	check "and by --check" grep -q 'there is no such port or service' "$tmp/said"
+done
 for flag in -V --version --vers; do
 	check "$flag is one line" test "$("$tmp/in.tftpd" $flag | wc -l)" = 1
 done

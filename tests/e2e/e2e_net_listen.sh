@@ -79,6 +79,7 @@ stop $pid
 listen only --interface s1 --port "$port"
 serves "--interface" 10.2.0.1
 silent "--interface shuts out the others" 10.1.0.1
+check "no example is given that would not work" sh -c "! grep -q 'fetch with' '$log'"
 stop $pid
 
 listen mixed --address "s0:$port" --address "10.2.0.1:$port"
@@ -149,7 +150,7 @@ serves "a name that cannot be looked up keeps no other address away" 10.1.0.1
 check "and is tried again" grep -q '"no-such-host.invalid:.*trying again' "$log"
 stop $pid
 refuses 64 "10.1.0.1:" "an address without its port" --address 10.1.0.1:
-refuses 71 "Servname" "a port that is none" --address 10.1.0.1:70000
+refuses 71 "there is no such port or service" "a port that is none" --address 10.1.0.1:70000
 
 # What comes later must be served also by a server that was root when it started, and can then neither open a port below
 # 1024 nor read what names are looked up in: an interface, a name, everything on an interface.

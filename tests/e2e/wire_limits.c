@@ -311,6 +311,7 @@ START_TEST(denied_client_hears_nothing)
 	wire_send(&w, "\0\1x", 3);
 	wire_expect_silence(&w);
 	ck_assert(server_logged(&s, "denied", 3));
+	ck_assert_uint_eq(status_of(&s, " denied="), 3);
 	wire_close(&w);
 	occupy(&w, &s, "127.0.1.7");
 	end(&w);

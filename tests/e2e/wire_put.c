@@ -515,6 +515,28 @@ START_TEST(tsize_of_a_write_is_echoed)
 }
 END_TEST
 
+START_TEST(text_may_be_announced_with_its_size_on_the_wire)
+{
+	/* 12 bytes of netascii are 8 here: neither another file nor a larger one than is allowed */
+	static const char sent[] = "a\r\nb\r\nc\r\nd\r\n";
+	struct server s;
+	server_start(&s, "--create", "--on-exists", "same", "--max-upload", "10", NULL);
+	server_put(&s, "old", "a\nb\nc\nd\n", 8);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_WRQ, "old", "netascii", "tsize", "12", PATIENT, NULL);
+	wire_expect_oack(&w, "tsize\0" "12\0" "timeout\0" "255");
+	wire_follow(&w);
+	wire_write_rest(&w, 512, (const uint8_t *)sent, 12);
+	wire_close(&w);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_WRQ, "new", "netascii", "tsize", "22", NULL);
+	wire_expect_error(&w, 3);
+	wire_request(&w, OP_WRQ, "old", "octet", "tsize", "7", NULL);
+	wire_expect_error(&w, 6);
+	stop(&s);
+}
+END_TEST
+
 START_TEST(first_data_may_come_late_and_acks_are_not_expected)
 {
 	/* ACK, OACK and requests that make no sense in a write are passed over */
@@ -544,4 +566,5 @@ WIRE_MAIN("wire_put", write_without_options_is_acknowledged_from_0, acknowledged
     two_uploads_of_one_name_do_not_mix, netascii_upload_becomes_local_text, uploads_wrap_to_0,
     uploads_wrap_as_rollover_says, upload_that_wraps_to_1_is_understood, write_without_create_is_error_2,
     upload_that_cannot_fit_is_error_3_before_any_data, tsize_of_a_write_is_echoed,
+    text_may_be_announced_with_its_size_on_the_wire,
     first_data_may_come_late_and_acks_are_not_expected)

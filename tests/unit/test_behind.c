@@ -185,6 +185,22 @@ START_TEST(an_error_shows_at_the_write_or_at_the_flush)
 }
 END_TEST
 
+START_TEST(what_could_not_be_written_keeps_its_place)
+{
+	int dir = unit_dir_open(), fd = new_file(dir, "f"), no = openat(dir, "f", O_RDONLY);
+
+	ck_assert_int_eq(put(fd, &dir, 0, 1000), 0);
+	ck_assert_int_eq(put(no, &dir, 5000, 10), -EBADF);
+	ck_assert_int_eq(behind_flush(&behind, &dir, fd), 0);
+	assert_whole(fd, 1000);
+	behind_drop(&behind, &dir);
+	close(no);
+	close(fd);
+	unit_dir_close(dir);
+}
+END_TEST
+
 UNIT_MAIN("behind", pieces_end_to_end_become_large_writes, pieces_of_every_length_make_the_same_file,
     pieces_in_any_order_make_the_same_file, a_writer_without_a_buffer_writes_at_once,
-    without_buffers_everything_is_written_at_once, an_error_shows_at_the_write_or_at_the_flush)
+    without_buffers_everything_is_written_at_once, an_error_shows_at_the_write_or_at_the_flush,
+    what_could_not_be_written_keeps_its_place)

@@ -111,6 +111,9 @@ START_TEST(values_are_taken)
 	ck_assert_str_eq(c.port, "6969");
 	takes("--root /a:/b/{mac}");
 	ck_assert_str_eq(c.roots, "/a:/b/{mac}");
+	/* tftpd.service passes its directory, also where the settings have made it empty */
+	takes("--root /a ''");
+	ck_assert_str_eq(c.roots, "/a");
 }
 END_TEST
 

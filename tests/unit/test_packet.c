@@ -316,6 +316,21 @@ START_TEST(trailing_nuls_are_ignored)
 }
 END_TEST
 
+/* Were each of the empty options to look for the end of the padding, these would take minutes, and a test has one. */
+START_TEST(empty_options_without_number_are_read_quickly)
+{
+	static uint8_t buf[PACKET_MAX];
+	struct packet p;
+
+	memcpy(buf, "\0\1name\0octet", 13);
+	buf[PACKET_MAX - 3] = 'x';
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(packet_decode(&p, buf, PACKET_MAX), PACKET_OK);
+		ck_assert_uint_eq(count_options(&p), (PACKET_MAX - 13 - 2) / 2);
+	}
+}
+END_TEST
+
 START_TEST(unknown_opcodes_are_refused)
 {
 	for (unsigned op = 0; op <= 0xffff; op++) {
@@ -599,7 +614,7 @@ UNIT_MAIN("packet", request_without_options_is_read, options_come_out_in_order,
     every_truncation_of_a_request_fails_or_has_fewer_options, every_truncation_of_data_is_a_shorter_block_or_fails,
     every_truncation_of_an_ack_fails_and_a_tail_is_ignored, error_needs_no_nul, error_text_ends_at_its_first_nul,
     every_truncation_of_an_oack_fails_or_has_fewer_options, option_without_a_value_is_odd, trailing_nuls_are_ignored,
-    unknown_opcodes_are_refused, names_are_any_bytes, largest_datagram_is_one_name,
+    empty_options_without_number_are_read_quickly, unknown_opcodes_are_refused, names_are_any_bytes, largest_datagram_is_one_name,
     all_short_strings_of_bytes_decode_sanely, random_bytes_decode_sanely, acks_round_trip, data_headers_round_trip,
     errors_round_trip, error_texts_of_every_length_round_trip, whole_packets_say_when_they_do_not_fit, requests_round_trip,
     writer_stays_full_at_every_capacity, every_fault_and_error_has_words)

@@ -13,8 +13,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -742,6 +744,35 @@ START_TEST(the_same_upload_again_is_fine_and_another_is_not)
 }
 END_TEST
 
+/* Where `taken` says so, links are not to be had, and while that is found out somebody else takes the name. */
+static bool taken;
+
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+	if (!taken)
+		return (int)syscall(SYS_linkat, from, old, to, new, flags);
+	taken = false;
+	unit_dir_put(to, new, "somebody else's", 15, 0644);
+	errno = EPERM;
+	return -1;
+}
+
+START_TEST(two_uploads_that_keep_what_they_replace_lose_nothing)
+{
+	int dir = unit_dir_open();
+	struct store_upload how = HOW(.exists = STORE_EXISTS_VERSION);
+
+	unit_dir_put(dir, "f", "old", 3, 0644);
+	taken = true;
+	ck_assert_int_eq(upload(dir, "f", "new", &how), 0);
+	ck_assert(unit_dir_holds(dir, "f", "new", 3));
+	ck_assert(unit_dir_holds(dir, "f.~1~", "somebody else's", 15));
+	ck_assert(unit_dir_holds(dir, "f.~2~", "old", 3));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 3);
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(old_versions_are_kept_and_the_oldest_go)
 {
 	int dir = unit_dir_open();
@@ -901,6 +932,46 @@ START_TEST(stale_files_are_swept_and_running_uploads_stay)
 	ck_assert_int_eq(unit_dir_count(dir, "g", NULL), 1);
 	ck_assert(unit_dir_holds(dir, "f", "whole", 5));
 	close(sub);
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* While `swept`, a new file is found by a sweeper before whoever made it has locked it. */
+static bool swept;
+static char found[32];
+
+int flock(int fd, int operation)
+{
+	char path[32];
+	ssize_t len;
+
+	if (swept) {
+		char name[256];
+		int other;
+
+		swept = false;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		MUST((len = readlink(path, name, sizeof(name) - 1)) > 0);
+		name[len] = '\0';
+		snprintf(found, sizeof(found), "%.31s", strrchr(name, '/') + 1);
+		MUST((other = open(path, O_RDONLY)) >= 0);
+		MUST(syscall(SYS_flock, other, LOCK_EX | LOCK_NB) == 0);
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+START_TEST(a_new_file_that_is_being_swept_is_let_go)
+{
+	int dir = unit_dir_open(), fd;
+	char *temp;
+
+	swept = true;
+	ck_assert_int_eq(store_temp_create(dir, 0600, &fd, &temp), 0);
+	unlinkat(dir, found, 0);
+	ck_assert_int_eq(faccessat(dir, temp, F_OK, 0), 0);
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	close(fd);
+	free(temp);
 	unit_dir_close(dir);
 }
 END_TEST
@@ -1140,11 +1211,12 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
-    old_versions_are_kept_and_the_oldest_go, what_arrived_of_a_broken_upload_can_be_kept,
+    two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
+    what_arrived_of_a_broken_upload_can_be_kept,
     an_upload_in_place_is_written_only_when_it_is_whole, an_upload_in_place_that_fails_puts_the_old_file_back,
     uploads_in_memory_share_what_there_is,
     room_is_left_on_the_disk, stale_files_are_swept_and_running_uploads_stay,
-    an_upload_without_a_name_leaves_nothing_when_it_is_killed,
+    a_new_file_that_is_being_swept_is_let_go, an_upload_without_a_name_leaves_nothing_when_it_is_killed,
     an_upload_without_a_name_becomes_a_file_like_any_other, a_client_tidies_its_own_and_nothing_else,
     the_disk_begins_while_a_large_upload_goes_on, what_was_collected_is_written_by_the_finish_which_may_fail,
     the_end_of_an_upload_can_be_run_elsewhere,
