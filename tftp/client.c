@@ -145,11 +145,23 @@ static void begin_job(struct client *c, struct client_job *job)
 	c->live++;
 }
 
+bool client_writes_stdout(const struct client_job *job)
+{
+	return !job->write && strcmp(job->local, "-") == 0;
+}
+
+/* Two files at a time would come out of standard output as a mixture. */
+static size_t at_a_time(const struct client *c)
+{
+	for (size_t i = 0; i < c->njobs; i++)
+		if (client_writes_stdout(&c->jobs[i]))
+			return 1;
+	return c->options->parallel > 0 ? c->options->parallel : 1;
+}
+
 static void begin_jobs(struct client *c)
 {
-	size_t most = c->options->parallel > 0 ? c->options->parallel : 1;
-
-	while (c->interrupted == 0 && c->begun < c->njobs && c->running < most && c->live < c->running + DALLYING_MAX)
+	while (c->interrupted == 0 && c->begun < c->njobs && c->running < c->most && c->live < c->running + DALLYING_MAX)
 		begin_job(c, &c->jobs[c->begun++]);
 }
 
@@ -218,6 +230,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 {
 	c->jobs = jobs;
 	c->njobs = n;
+	c->most = at_a_time(c);
 	c->begun = 0;
 	c->interrupted = 0;
 	c->leave = MONO_NEVER;

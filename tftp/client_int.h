@@ -76,6 +76,7 @@ struct client {
 	size_t live;             /* all of them */
 	struct client_job *jobs;
 	size_t njobs, begun;
+	size_t most;             /* jobs at a time */
 	struct loop_timer tick;
 	mono_t started;
 	mono_t leave;            /* all have their verdict: when the last of them stop to dally; MONO_NEVER: not yet */
