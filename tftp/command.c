@@ -95,7 +95,7 @@ static int run_jobs(struct shell *s, struct jobs *jobs)
 {
 	int status;
 
-	report_update(s->report);
+	report_update(s->report, jobs->list, jobs->n);
 	status = (int)client_run(s->client, jobs->list, jobs->n);
 	report_total(s->report, jobs->list, jobs->n, client_interrupted(s->client) != 0);
 	return status;
