@@ -175,6 +175,14 @@ static void set_policy(struct task *t)
 		t->policy.give_up = CLIENT_RETRIES * fixed + fixed;
 }
 
+/* The most that a window can hold. A server that takes none of the options has blocks of 512, whatever was asked for. */
+static size_t window_bytes(const struct task *t)
+{
+	size_t most = (size_t)t->blksize * t->windowsize;
+
+	return most > PACKET_BLKSIZE ? most : PACKET_BLKSIZE;
+}
+
 static int open_local(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
@@ -184,7 +192,7 @@ static int open_local(struct task *t, struct store *store)
 	if (t->parked) {
 		t->parked = false;
 		t->stream = true;
-		err = store_file_again(&t->park, &t->file, store, (size_t)t->blksize * t->windowsize);
+		err = store_file_again(&t->park, &t->file, store, window_bytes(t));
 		t->park_store.ops->close(&t->park);
 		return err;
 	}
@@ -195,8 +203,7 @@ static int open_local(struct task *t, struct store *store)
 			client_tidy(t->client, t->file.dir);
 		return err;
 	}
-	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
-	    &t->stream);
+	return local_source(&t->file, store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
 }
 
 /* The session takes over the store, whatever happens. */

@@ -248,6 +248,26 @@ START_TEST(pipe_survives_the_refusal_of_options)
 }
 END_TEST
 
+/* What a text becomes on the wire is kept for a window, and a window of these would be less than one block of 512. */
+START_TEST(small_blocks_that_are_not_granted_are_no_trouble_for_a_text)
+{
+	static const char text[] = "0123456789\n";
+	static uint8_t wire[12 * 100];
+	char lines[11 * 100 + 1] = "";
+	listen_here();
+	for (size_t i = 0; i < 100; i++) {
+		strcat(lines, text);
+		memcpy(wire + 12 * i, "0123456789\r\n", 12);
+	}
+	file_write(target, lines, strlen(lines));
+	client_start(&c, "put", "--mode", "netascii", "--blksize", "100", "-W", "1", "local", url, NULL);
+	take(OP_WRQ);
+	wire_ack(&tid, 0);
+	wire_read_rest(&tid, 512, wire, sizeof(wire));
+	ends(0);
+}
+END_TEST
+
 START_TEST(wrong_size_is_remarked_and_the_file_kept)
 {
 	listen_here();
@@ -608,7 +628,8 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     silence_is_answered_with_fewer_options_and_then_none, what_a_server_can_stand_is_remembered_for_the_next_file,
     no_options_asks_for_none, unanswered_request_is_repeated_as_often_as_told, time_in_all_is_kept,
     first_block_that_never_arrives_is_asked_for_in_smaller_ones, smaller_blocks_can_go_to_standard_output,
-    pipe_survives_the_refusal_of_options, wrong_size_is_remarked_and_the_file_kept,
+    pipe_survives_the_refusal_of_options, small_blocks_that_are_not_granted_are_no_trouble_for_a_text,
+    wrong_size_is_remarked_and_the_file_kept,
     source_that_shrinks_ends_the_upload, source_that_grows_is_sent_as_announced_and_remarked,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
     server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
