@@ -237,6 +237,18 @@ static int open_session(struct task *t, const struct store *store, mono_t now)
 	return err;
 }
 
+/*
+ * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
+ * next attempt begins with that.
+ */
+static void park(struct task *t)
+{
+	if (!t->job->write || !t->stream)
+		return;
+	t->parked = store_file_again(&t->file, &t->park, &t->park_store, 0) == 0;
+	t->gone = !t->parked;
+}
+
 bool attempt_start(struct task *t)
 {
 	struct client *c = t->client;
@@ -256,6 +268,7 @@ bool attempt_start(struct task *t)
 	set_policy(t);
 	err = open_session(t, &store, now);
 	if (err != 0) {
+		park(t);
 		transfer_free(&t->session.transfer);
 		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot ask %s for \"%s\": %s; check --bind and --port-range",
 		    printable(t->host->name).text, printable(t->job->remote).text, strerror(-err));
@@ -267,16 +280,10 @@ bool attempt_start(struct task *t)
 	return true;
 }
 
-/*
- * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
- * next attempt begins with that.
- */
-bool attempt_park(struct task *t)
+void attempt_park(struct task *t)
 {
-	if (!t->open || !t->job->write || !t->stream)
-		return true;
-	t->parked = store_file_again(&t->file, &t->park, &t->park_store, 0) == 0;
-	return t->parked;
+	if (t->open)
+		park(t);
 }
 
 void attempt_close(struct task *t)

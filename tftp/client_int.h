@@ -56,6 +56,7 @@ struct task {
 	mono_t answered;         /* when `hole` first saw that the request was answered, 0: not yet */
 	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
 	bool parked;             /* `park` is in use */
+	bool gone;               /* a part of what a pipe gave is acknowledged, or lost: there cannot be another attempt */
 	bool open;               /* there is a session */
 	bool over;               /* it has ended */
 	bool complete;           /* and the file with it */
@@ -102,12 +103,12 @@ void task_del(struct task *t);
 
 /*
  * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
- * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave; false: a
- * part of it is gone, there cannot be one. attempt_remember: what worked is what the next file begins with.
+ * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave, unless that
+ * is gone. attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
-bool attempt_park(struct task *t);
+void attempt_park(struct task *t);
 void attempt_close(struct task *t);
 void attempt_remember(struct task *t);
 void attempt_cancel(struct task *t, const char *why, mono_t now);

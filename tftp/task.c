@@ -181,7 +181,7 @@ static bool same_server(struct task *t)
 
 bool task_next(struct task *t)
 {
-	bool again, begins_again;
+	bool again;
 
 	loop_timer_clear(&t->client->loop, &t->hole);
 	attempt_remember(t);
@@ -191,11 +191,11 @@ bool task_next(struct task *t)
 	}
 	verdict_judge(t);
 	again = same_server(t);
-	begins_again = attempt_park(t);
+	attempt_park(t);
 	attempt_close(t);
-	if (again && begins_again && attempt_start(t))
+	if (again && !t->gone && attempt_start(t))
 		return true;
-	while (begins_again && next_host(t))
+	while (!t->gone && next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
@@ -210,7 +210,7 @@ bool task_start(struct task *t)
 	if (o->max_time != 0)
 		loop_timer_set(&t->client->loop, &t->limit, t->began + (mono_t)o->max_time * MONO_SEC);
 	t->rest = t->hosts;
-	for (found = begin_host(t) || next_host(t); found; found = next_host(t))
+	for (found = begin_host(t) || next_host(t); found && !t->gone; found = next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
