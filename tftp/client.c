@@ -150,6 +150,14 @@ bool client_writes_stdout(const struct client_job *job)
 	return !job->write && strcmp(job->local, "-") == 0;
 }
 
+/* Local ports to send from. Each session has one of its own, a complete one until it has dallied. */
+static size_t ports(const struct client *c)
+{
+	const struct client_options *o = c->options;
+
+	return o->port_hi != 0 ? o->port_hi - o->port_lo + 1u : 65536;
+}
+
 /* Two files at a time would come out of standard output as a mixture. */
 static size_t at_a_time(const struct client *c)
 {
@@ -161,7 +169,8 @@ static size_t at_a_time(const struct client *c)
 
 static void begin_jobs(struct client *c)
 {
-	while (c->interrupted == 0 && c->begun < c->njobs && c->running < c->most && c->live < c->running + DALLYING_MAX)
+	while (c->interrupted == 0 && c->begun < c->njobs && c->running < c->most &&
+	    c->live < c->running + DALLYING_MAX && c->live < ports(c))
 		begin_job(c, &c->jobs[c->begun++]);
 }
 

@@ -534,6 +534,24 @@ START_TEST(local_address_and_ports_are_as_told)
 }
 END_TEST
 
+/* The one port that a firewall lets through is in use until a complete transfer has dallied: the next file waits for it. */
+START_TEST(files_follow_each_other_on_a_single_port)
+{
+	char range[32];
+	listen_here();
+	wire_open(&second, "127.0.0.1");
+	snprintf(range, sizeof(range), "%u:%u", wire_port(&second), wire_port(&second));
+	wire_close(&second);
+	client_start(&c, "get", "--parallel", "2", "-R", range, url, url, url, ".", NULL);
+	for (int i = 0; i < 3; i++) {
+		take(OP_RRQ);
+		wire_write_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	ends(0);
+}
+END_TEST
+
 START_TEST(trace_shows_every_packet_in_words)
 {
 	listen_here();
@@ -672,6 +690,7 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
+    files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, json_is_one_object_for_each_file,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)
