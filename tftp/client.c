@@ -7,6 +7,7 @@
 #include "store_temp.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,9 +268,25 @@ int client_interrupted(const struct client *c)
 
 /* Making and unmaking. */
 
+/*
+ * What whoever started us has told to be ignored stays so (nohup, a script's `&`): blocked, and read from a descriptor,
+ * it would end us all the same.
+ */
+static size_t signals_that_end(int signals[3])
+{
+	static const int ours[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (sigaction(ours[i], NULL, &action) != 0 || action.sa_handler != SIG_IGN)
+			signals[n++] = ours[i];
+	return n;
+}
+
 struct client *client_new(const struct client_options *options, const struct client_view *view)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	int signals[3];
 	struct client *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -284,7 +301,7 @@ struct client *client_new(const struct client_options *options, const struct cli
 		/* Its sessions are not in the table: nobody can make them collide. */
 		err = exchange_init(c->exchange, &c->loop, 0, options->without);
 		if (err == 0)
-			err = loop_signals(&c->loop, signals, sizeof(signals) / sizeof(signals[0]), on_signal);
+			err = loop_signals(&c->loop, signals, signals_that_end(signals), on_signal);
 		if (err == 0) {
 			signal(SIGPIPE, SIG_IGN);
 			signal(SIGXFSZ, SIG_IGN); /* ulimit -f is an error like others, and leaves nothing */

@@ -185,6 +185,22 @@ for signal in INT TERM; do
 	check "SIG$signal leaves nothing" test "$(ls -A "$tmp/here")" = old
 	check "SIG$signal keeps the old file" test "$(cat "$tmp/here/old")" = old
 done
+# Started by nohup, or in the background of a script, it goes on where others would end.
+(
+	trap '' INT HUP
+	exec "$tftp" get "tftp://127.0.0.1:$port/y" "$tmp/here/new"
+) >"$tmp/out" 2>"$tmp/err" &
+client=$!
+# blocks_term: it has seen to its signals
+blocks_term() { awk '$1 == "SigBlk:" { found = $2 ~ /4...$/ } END { exit !found }' "/proc/$client/status"; }
+eventually blocks_term
+kill -HUP $client
+kill -INT $client
+sleep 0.2
+check "signals that are ignored do not end it" ours $client
+kill -TERM $client
+wait $client
+check "others do (exit status $?)" grep -q '^tftp: interrupted' "$tmp/err"
 stop $silent
 # Killed by SIGKILL at any moment: nothing can be cleaned up then, so there must be nothing to clean up. The one exception
 # is the moment between the two system calls that put the whole file in its place.
