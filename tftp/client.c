@@ -7,12 +7,14 @@
 #include "store_temp.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define TICK (MONO_SEC / 5)
 #define DALLY_LEAST (20 * MONO_MS)
@@ -60,6 +62,20 @@ static void on_packet(const struct session *s, bool sent, const uint8_t *buf, si
 	(void)now;
 	if (view->packet != NULL)
 		view->packet(view->arg, sent, &s->peer, buf, len);
+}
+
+bool client_wait(struct client *c, int fd, mono_t until)
+{
+	struct loop_fd *signals = &c->loop.signal_io;
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};
+
+	for (mono_t now = c->loop.clock(); now < until && c->interrupted == 0 && p[0].revents == 0; now = c->loop.clock()) {
+		struct timespec left = {.tv_sec = (until - now) / MONO_SEC, .tv_nsec = (until - now) % MONO_SEC};
+
+		if (ppoll(p, 2, until == MONO_NEVER ? NULL : &left, NULL) > 0 && p[1].revents != 0)
+			signals->ready(signals, p[1].revents, now);
+	}
+	return p[0].revents != 0 && c->interrupted == 0;
 }
 
 /* Progress. */

@@ -33,9 +33,12 @@ static void begin_address(struct task *t)
 
 static void no_host(struct task *t, const char *name, int err)
 {
-	verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
-	    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
-	    "is the name server up? Try again, or give the address" : "check the name, or give the address");
+	if (attempt_ended_early(t))
+		verdict_early(t, "whose address no name server has given");
+	else
+		verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
+		    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
+		    "is the name server up? Try again, or give the address" : "check the name, or give the address");
 }
 
 /* Take the next server from the list. False: the outcome says why it cannot be asked. */
@@ -49,7 +52,7 @@ static bool begin_host(struct task *t)
 		t->rest = comma + 1;
 	}
 	t->at = 0;
-	t->host = host_find(t->client, name, t->job->port);
+	t->host = host_find(t->client, name, t->job->port, t->limit.at);
 	if (t->host != NULL && t->host->n > 0) {
 		begin_address(t);
 		return true;
