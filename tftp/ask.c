@@ -17,8 +17,9 @@ static bool same(const char *a, const char *b)
 }
 
 /* Only addresses that the local one (--bind) can talk to. */
-static void resolve(struct host *h, const struct client_options *o)
+static void resolve(struct host *h, struct client *c, mono_t until)
 {
+	const struct client_options *o = c->options;
 	int family = o->bind.sa.sa_family != AF_UNSPEC ? o->bind.sa.sa_family : o->family;
 	char *text = strdup(h->name), *host, *port;
 
@@ -29,13 +30,13 @@ static void resolve(struct host *h, const struct client_options *o)
 	if (addr_split(text, &host, &port) != 0 || host == NULL || strlen(host) > 253)
 		h->n = EAI_NONAME;
 	else
-		h->n = addr_resolve(host, port != NULL ? port : h->port, 69, family, h->addrs, HOST_ADDRESSES);
+		h->n = lookup(c, host, port != NULL ? port : h->port, family, h->addrs, HOST_ADDRESSES, until);
 	if (h->n > 0 && addr_port(&h->addrs[0]) == 0)
 		h->n = EAI_SERVICE;
 	free(text);
 }
 
-struct host *host_find(struct client *c, const char *name, const char *port)
+struct host *host_find(struct client *c, const char *name, const char *port, mono_t until)
 {
 	struct host *h = c->hosts;
 
@@ -55,7 +56,7 @@ struct host *host_find(struct client *c, const char *name, const char *port)
 		if (h->name == NULL || (port != NULL && h->port == NULL))
 			return NULL;
 	}
-	resolve(h, c->options);
+	resolve(h, c, until);
 	return h;
 }
 

@@ -11,11 +11,14 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 /* The first block takes at most so long after the answer, or the way is too narrow for it. */
 #define HOLE_GET (3 * MONO_SEC)
 #define HOLE_PUT (5 * MONO_SEC)  /* the server's disk has a part in it */
 #define HOLE_LOOK (MONO_SEC / 2)
+
+#define PIPE_LOOK (MONO_SEC / 20) /* how often to try whether somebody reads a named pipe now */
 
 static const struct client_options *options_of(const struct task *t)
 {
@@ -175,28 +178,64 @@ static void set_policy(struct task *t)
 		t->policy.give_up = CLIENT_RETRIES * fixed + fixed;
 }
 
-static int open_local(struct task *t, struct store *store)
+/* The timer of --max-time has no chance to say so. */
+bool attempt_ended_early(struct task *t)
+{
+	t->out_of_time = t->out_of_time || t->client->loop.clock() >= t->limit.at;
+	return t->out_of_time || t->client->interrupted != 0;
+}
+
+/* The most that a window can hold. A server that takes none of the options has blocks of 512, whatever was asked for. */
+static size_t window_bytes(const struct task *t)
+{
+	size_t most = (size_t)t->blksize * t->windowsize;
+
+	return most > PACKET_BLKSIZE ? most : PACKET_BLKSIZE;
+}
+
+/* A named pipe needs somebody at its other end before a server is kept waiting. */
+static int open_sink(struct task *t, struct store *store)
+{
+	struct client *c = t->client;
+	const struct client_job *job = t->job;
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN && !attempt_ended_early(t)) {
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->stream);
+		if (err == -EAGAIN)
+			client_wait(c, -1, c->loop.clock() + PIPE_LOOK);
+	}
+	if (err == 0 && !t->stream)
+		client_tidy(c, t->file.dir);
+	return err;
+}
+
+static int open_source(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
+	int err = local_source(&t->file, store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
+	struct stat st;
+
+	if (err != 0 || strcmp(job->local, "-") == 0 || fstat(t->file.fd, &st) != 0 || !S_ISFIFO(st.st_mode) ||
+	    client_wait(t->client, t->file.fd, t->limit.at) || !attempt_ended_early(t))
+		return err;
+	store->ops->close(store->arg);
+	return -EAGAIN;
+}
+
+static int open_local(struct task *t, struct store *store)
+{
 	int err;
 
 	t->size = UINT64_MAX;
 	if (t->parked) {
 		t->parked = false;
 		t->stream = true;
-		err = store_file_again(&t->park, &t->file, store, (size_t)t->blksize * t->windowsize);
+		err = store_file_again(&t->park, &t->file, store, window_bytes(t));
 		t->park_store.ops->close(&t->park);
 		return err;
 	}
-	if (!job->write) {
-		err = local_sink(&t->file, store, job->local, job->remote, job->text, &t->client->behind,
-		    &t->stream);
-		if (err == 0 && !t->stream)
-			client_tidy(t->client, t->file.dir);
-		return err;
-	}
-	return local_source(&t->file, store, job->local, job->text, (size_t)t->blksize * t->windowsize, &t->size,
-	    &t->stream);
+	return t->job->write ? open_source(t, store) : open_sink(t, store);
 }
 
 /* The session takes over the store, whatever happens. */
@@ -230,6 +269,18 @@ static int open_session(struct task *t, const struct store *store, mono_t now)
 	return err;
 }
 
+/*
+ * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
+ * next attempt begins with that.
+ */
+static void park(struct task *t)
+{
+	if (!t->job->write || !t->stream)
+		return;
+	t->parked = store_file_again(&t->file, &t->park, &t->park_store, 0) == 0;
+	t->gone = !t->parked;
+}
+
 bool attempt_start(struct task *t)
 {
 	struct client *c = t->client;
@@ -242,13 +293,17 @@ bool attempt_start(struct task *t)
 	ask_sizes(t);
 	err = open_local(t, &store);
 	if (err != 0) {
-		verdict_local(t, err);
+		if (err == -EAGAIN)
+			verdict_early(t, "the named pipe had nobody at its other end");
+		else
+			verdict_local(t, err);
 		return false;
 	}
 	ask_offer(t);
 	set_policy(t);
 	err = open_session(t, &store, now);
 	if (err != 0) {
+		park(t);
 		transfer_free(&t->session.transfer);
 		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot ask %s for \"%s\": %s; check --bind and --port-range",
 		    printable(t->host->name).text, printable(t->job->remote).text, strerror(-err));
@@ -260,16 +315,10 @@ bool attempt_start(struct task *t)
 	return true;
 }
 
-/*
- * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
- * next attempt begins with that.
- */
-bool attempt_park(struct task *t)
+void attempt_park(struct task *t)
 {
-	if (!t->open || !t->job->write || !t->stream)
-		return true;
-	t->parked = store_file_again(&t->file, &t->park, &t->park_store, 0) == 0;
-	return t->parked;
+	if (t->open)
+		park(t);
 }
 
 void attempt_close(struct task *t)

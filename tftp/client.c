@@ -7,11 +7,14 @@
 #include "store_temp.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define TICK (MONO_SEC / 5)
 #define DALLY_LEAST (20 * MONO_MS)
@@ -59,6 +62,20 @@ static void on_packet(const struct session *s, bool sent, const uint8_t *buf, si
 	(void)now;
 	if (view->packet != NULL)
 		view->packet(view->arg, sent, &s->peer, buf, len);
+}
+
+bool client_wait(struct client *c, int fd, mono_t until)
+{
+	struct loop_fd *signals = &c->loop.signal_io;
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};
+
+	for (mono_t now = c->loop.clock(); now < until && c->interrupted == 0 && p[0].revents == 0; now = c->loop.clock()) {
+		struct timespec left = {.tv_sec = (until - now) / MONO_SEC, .tv_nsec = (until - now) % MONO_SEC};
+
+		if (ppoll(p, 2, until == MONO_NEVER ? NULL : &left, NULL) > 0 && p[1].revents != 0)
+			signals->ready(signals, p[1].revents, now);
+	}
+	return p[0].revents != 0 && c->interrupted == 0;
 }
 
 /* Progress. */
@@ -145,11 +162,32 @@ static void begin_job(struct client *c, struct client_job *job)
 	c->live++;
 }
 
+bool client_writes_stdout(const struct client_job *job)
+{
+	return !job->write && strcmp(job->local, "-") == 0;
+}
+
+/* Local ports to send from. Each session has one of its own, a complete one until it has dallied. */
+static size_t ports(const struct client *c)
+{
+	const struct client_options *o = c->options;
+
+	return o->port_hi != 0 ? o->port_hi - o->port_lo + 1u : 65536;
+}
+
+/* Two files at a time would come out of standard output as a mixture. */
+static size_t at_a_time(const struct client *c)
+{
+	for (size_t i = 0; i < c->njobs; i++)
+		if (client_writes_stdout(&c->jobs[i]))
+			return 1;
+	return c->options->parallel > 0 ? c->options->parallel : 1;
+}
+
 static void begin_jobs(struct client *c)
 {
-	size_t most = c->options->parallel > 0 ? c->options->parallel : 1;
-
-	while (c->interrupted == 0 && c->begun < c->njobs && c->running < most && c->live < c->running + DALLYING_MAX)
+	while (c->interrupted == 0 && c->begun < c->njobs && c->running < c->most &&
+	    c->live < c->running + DALLYING_MAX && c->live < ports(c))
 		begin_job(c, &c->jobs[c->begun++]);
 }
 
@@ -218,6 +256,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 {
 	c->jobs = jobs;
 	c->njobs = n;
+	c->most = at_a_time(c);
 	c->begun = 0;
 	c->interrupted = 0;
 	c->leave = MONO_NEVER;
@@ -245,9 +284,25 @@ int client_interrupted(const struct client *c)
 
 /* Making and unmaking. */
 
+/*
+ * What whoever started us has told to be ignored stays so (nohup, a script's `&`): blocked, and read from a descriptor,
+ * it would end us all the same.
+ */
+static size_t signals_that_end(int signals[3])
+{
+	static const int ours[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (sigaction(ours[i], NULL, &action) != 0 || action.sa_handler != SIG_IGN)
+			signals[n++] = ours[i];
+	return n;
+}
+
 struct client *client_new(const struct client_options *options, const struct client_view *view)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	int signals[3];
 	struct client *c = calloc(1, sizeof(*c));
 	int err;
 
@@ -262,7 +317,7 @@ struct client *client_new(const struct client_options *options, const struct cli
 		/* Its sessions are not in the table: nobody can make them collide. */
 		err = exchange_init(c->exchange, &c->loop, 0, options->without);
 		if (err == 0)
-			err = loop_signals(&c->loop, signals, sizeof(signals) / sizeof(signals[0]), on_signal);
+			err = loop_signals(&c->loop, signals, signals_that_end(signals), on_signal);
 		if (err == 0) {
 			signal(SIGPIPE, SIG_IGN);
 			signal(SIGXFSZ, SIG_IGN); /* ulimit -f is an error like others, and leaves nothing */

@@ -1,4 +1,4 @@
-/* What client.c, task.c, attempt.c, ask.c and verdict.c share; nobody else includes it. */
+/* What client.c, task.c, attempt.c, ask.c, lookup.c and verdict.c share; nobody else includes it. */
 #ifndef CLIENT_INT_H
 #define CLIENT_INT_H
 
@@ -56,11 +56,12 @@ struct task {
 	mono_t answered;         /* when `hole` first saw that the request was answered, 0: not yet */
 	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
 	bool parked;             /* `park` is in use */
+	bool gone;               /* a part of what a pipe gave is acknowledged, or lost: there cannot be another attempt */
 	bool open;               /* there is a session */
 	bool over;               /* it has ended */
 	bool complete;           /* and the file with it */
 	bool black_hole;         /* it was ended because no block came through */
-	bool out_of_time;
+	bool out_of_time;        /* --max-time is over */
 	struct client_outcome said; /* what an earlier server said, worth more than a later one's silence */
 };
 
@@ -76,6 +77,7 @@ struct client {
 	size_t live;             /* all of them */
 	struct client_job *jobs;
 	size_t njobs, begun;
+	size_t most;             /* jobs at a time */
 	struct loop_timer tick;
 	mono_t started;
 	mono_t leave;            /* all have their verdict: when the last of them stop to dally; MONO_NEVER: not yet */
@@ -91,6 +93,12 @@ void client_job_done(struct client *c, struct client_job *job);
 void client_tidy(struct client *c, int dir);
 
 /*
+ * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever else
+ * runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
+ */
+bool client_wait(struct client *c, int fd, mono_t until);
+
+/*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
  * it begins another attempt where there is one worth making (true), or settles the verdict (false).
  */
@@ -101,18 +109,19 @@ void task_del(struct task *t);
 
 /*
  * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
- * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave; false: a
- * part of it is gone, there cannot be one. attempt_remember: what worked is what the next file begins with.
+ * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave, unless that
+ * is gone. attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
-bool attempt_park(struct task *t);
+bool attempt_ended_early(struct task *t); /* by the user, or out of time: looked at where the loop does not run */
+void attempt_park(struct task *t);
 void attempt_close(struct task *t);
 void attempt_remember(struct task *t);
 void attempt_cancel(struct task *t, const char *why, mono_t now);
 
-/* ask.c */
-struct host *host_find(struct client *c, const char *name, const char *port);  /* resolved; NULL: out of memory */
+/* ask.c. host_find looks the name up, until `until` or a signal at most; NULL: out of memory. */
+struct host *host_find(struct client *c, const char *name, const char *port, mono_t until);
 bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
 void ask_sizes(struct task *t);                       /* block and window for the task's address */
@@ -120,10 +129,17 @@ void ask_offer(struct task *t);                       /* fills t->request */
 unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
 uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
 
+/*
+ * lookup.c: addr_resolve, but it ends with EAI_AGAIN at `until`, or when a signal ends the run: a name server that does not
+ * answer takes its time.
+ */
+int lookup(struct client *c, const char *host, const char *port, int family, struct addr *out, int max, mono_t until);
+
 /* verdict.c: words and status for what ended. */
 void verdict_say(struct client_outcome *out, enum client_status status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void verdict_local(struct task *t, int err);          /* -errno: the local file */
+void verdict_early(struct task *t, const char *why);  /* interrupted, or out of time, before anything was asked */
 void verdict_judge(struct task *t);                   /* from the transfer's result */
 
 /* A name for a message: anything in it that could move a terminal is escaped. */

@@ -14,9 +14,10 @@
 /* Words. */
 
 struct asked {
-	char line[1024];
-	char *words[WORDS_MAX + 1];
+	char **words;            /* the command line's own, of which there may be any number, or those typed */
 	int n;
+	char line[1024];
+	char *typed[WORDS_MAX];
 };
 
 /*
@@ -27,10 +28,11 @@ static bool words_of(struct shell *s, int argc, char **argv, const char *questio
 {
 	const char *why;
 
-	a->n = argc - 1 < WORDS_MAX ? argc - 1 : WORDS_MAX;
-	memcpy(a->words, argv + 1, (size_t)a->n * sizeof(*argv));
+	a->words = argv + 1;
+	a->n = argc - 1;
 	if (a->n == 0 && s->interactive && shell_read(s, question, a->line, sizeof(a->line)) == SHELL_LINE) {
-		a->n = words_split(a->line, a->words, &why);
+		a->words = a->typed;
+		a->n = words_split(a->line, a->typed, &why);
 		if (a->n < 0) {
 			shell_complain("%s", why);
 			return false;
@@ -93,7 +95,7 @@ static int run_jobs(struct shell *s, struct jobs *jobs)
 {
 	int status;
 
-	report_update(s->report);
+	report_update(s->report, jobs->list, jobs->n);
 	status = (int)client_run(s->client, jobs->list, jobs->n);
 	report_total(s->report, jobs->list, jobs->n, client_interrupted(s->client) != 0);
 	return status;

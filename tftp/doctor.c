@@ -358,6 +358,10 @@ int doctor_run(const struct args *args, const char *host, const char *file)
 			doctor_blocks(&d);
 			doctor_speed(&d);
 		}
+		if (d.interrupted) {
+			fputs("tftp: interrupted\n", stderr);
+			return CLIENT_INTERRUPTED;
+		}
 		doctor_loss(&d);
 		check_uploads(&d);
 	}

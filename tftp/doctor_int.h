@@ -17,6 +17,7 @@ struct doctor {
 	uint32_t blksize;          /* what came through */
 	uint64_t blocks, missing;  /* of the file, in all samples: those that came, those that others overtook */
 	bool works;
+	bool interrupted;          /* by a signal: nothing more is asked */
 	enum doctor_status status;
 };
 

@@ -2,6 +2,7 @@
 #include "doctor_int.h"
 #include "progress.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #define SAMPLE_SECONDS 2  /* of the file, at most, for each window */
@@ -136,6 +137,7 @@ static bool measure(struct doctor *d, uint32_t window, struct sample *s)
 	struct client_options o = d->args->options;
 	struct client_job job = {.host = d->host, .remote = d->file, .local = "/dev/null"};
 	struct client *c;
+	sigset_t mask;
 
 	*s = (struct sample){.next = 1};
 	o.max_time = SAMPLE_SECONDS;
@@ -143,11 +145,16 @@ static bool measure(struct doctor *d, uint32_t window, struct sample *s)
 	o.relaxed_peer = true;
 	if (o.blksize == 0 && d->blksize != 0)
 		o.blksize = d->blksize < d->route ? d->blksize : d->route;
+	sigprocmask(SIG_SETMASK, NULL, &mask);
 	c = client_new(&o, &view);
-	if (c == NULL)
+	if (c != NULL) {
+		client_run(c, &job, 1);
+		d->interrupted = client_interrupted(c) != 0;
+		client_del(c);
+	}
+	sigprocmask(SIG_SETMASK, &mask, NULL); /* the other questions are ended by a signal as any program is */
+	if (c == NULL || d->interrupted)
 		return false;
-	client_run(c, &job, 1);
-	client_del(c);
 	s->window = job.out.terms.windowsize;
 	s->bytes = job.out.bytes;
 	s->blksize = job.out.terms.blksize;
@@ -172,6 +179,8 @@ void doctor_speed(struct doctor *d)
 		if (s.window < windows[i])
 			break;
 	}
+	if (d->interrupted)
+		return;
 	if (best.window == 0) {
 		doctor_limited(d, "\"%s\" does not come, though its first block did", d->file_text);
 		return;

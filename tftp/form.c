@@ -47,6 +47,17 @@ static int read_remote(const struct args *a, struct uri *u, const char *word, bo
 	return complain(why, "cannot use", word, after);
 }
 
+/* What would have no effect is not what was meant. */
+static bool has_curl_option(const struct args *a)
+{
+	return a->upload != NULL || a->output != NULL || a->own_name;
+}
+
+static int needs_url(char *why)
+{
+	return say(why, "-o, -O and -T need a tftp:// URL or host:path");
+}
+
 static int out_of_memory(char *why)
 {
 	return say(why, "out of memory");
@@ -92,6 +103,8 @@ static int put_words(struct form *f, const struct args *a, char **words, int n, 
 
 	if (n == 0)
 		return say(why, "put takes LOCAL|-... tftp://HOST[:PORT]/PATH");
+	if (a->output != NULL || a->own_name)
+		return say(why, "-o and -O are for a download, and this is an upload");
 	for (int i = 0; i < n; i++)
 		if (uri_is_url(words[i]))
 			return complain(why, "cannot upload", words[i], ": it is not a local file");
@@ -114,6 +127,8 @@ static int verb_first(struct form *f, const struct args *a, char *why)
 	char **words = a->words + 1;
 	int n = a->nwords - 1;
 
+	if (a->upload != NULL)
+		return complain(why, "-T uploads without being told to: leave out", a->words[0], "");
 	if (strcmp(a->words[0], "get") == 0)
 		return get_words(f, a, words, n, why);
 	if (strcmp(a->words[0], "put") == 0)
@@ -122,6 +137,8 @@ static int verb_first(struct form *f, const struct args *a, char *why)
 	f->kind = FORM_DOCTOR;
 	if (n < 1 || n > 2)
 		return say(why, "doctor takes HOST[:PORT] [FILE]");
+	if (has_curl_option(a))
+		return needs_url(why);
 	f->host = words[0];
 	f->file = n > 1 ? words[1] : NULL;
 	return 0;
@@ -206,18 +223,20 @@ int form_read(struct form *f, const struct args *a, char *why)
 {
 	*f = (struct form){.kind = FORM_JOBS};
 	*why = '\0';
-	if (a->command == NULL) {
-		if (a->verb != ARGS_NONE)
-			return busybox(f, a, why);
+	if (a->verb == ARGS_NONE && (a->remote != NULL || a->local != NULL))
+		return say(why, "-r and --local-file need -g or -p");
+	if (a->command == NULL && a->verb == ARGS_NONE) {
 		if (a->nwords > 0 && is_verb(a->words[0]))
 			return verb_first(f, a, why);
-		if (is_windows(a))
-			return windows(f, a, why);
-		if (has_remote(a))
+		if (!is_windows(a) && has_remote(a))
 			return no_verb(f, a, why);
-		if (a->upload != NULL || a->output != NULL || a->own_name)
-			return say(why, "-o, -O and -T need a tftp:// URL or host:path");
 	}
+	if (has_curl_option(a))
+		return needs_url(why);
+	if (a->command == NULL && a->verb != ARGS_NONE)
+		return busybox(f, a, why);
+	if (a->command == NULL && is_windows(a))
+		return windows(f, a, why);
 	f->kind = FORM_SHELL;
 	if (a->nwords > 2)
 		return complain(why, "cannot make sense of", a->words[0], " and what follows (tftp --help)");

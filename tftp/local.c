@@ -44,6 +44,20 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
+/* Opening must not wait for whoever is at the other end of a pipe: nothing would end that. Writing may. */
+static int open_special(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), flags;
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENXIO && stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? -EAGAIN : -errno;
+	flags = fcntl(fd, F_GETFL);
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	return fd;
+}
+
 static int open_beside(struct store_file *f, struct store *store, char path[PATH_MAX], bool text, struct behind *behind)
 {
 	struct store_upload how = {
@@ -98,22 +112,22 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 		*stream = false;
 		return open_beside(f, store, path, text, behind);
 	}
-	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : store_file_stream(f, store, fd, text);
+	fd = open_special(path);
+	return fd < 0 ? fd : store_file_stream(f, store, fd, text);
 }
 
 int local_source(struct store_file *f, struct store *store, const char *local, bool text, size_t keep, uint64_t *size,
     bool *stream)
 {
 	struct stat st;
-	int fd = strcmp(local, "-") == 0 ? dup(STDIN_FILENO) : open(local, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = strcmp(local, "-") == 0 ? dup(STDIN_FILENO) : open(local, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int err;
 
 	*size = UINT64_MAX;
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
-		err = S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+	err = fstat(fd, &st) != 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;
+	if (err != 0) {
 		close(fd);
 		return err;
 	}

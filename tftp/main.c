@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define VERSION "0.1.0"
@@ -32,14 +31,6 @@ static int wrong(const char *why)
 {
 	fprintf(stderr, "tftp: %s\n", why);
 	return CLIENT_USAGE;
-}
-
-static bool writes_to_stdout(const struct jobs *jobs)
-{
-	for (size_t i = 0; i < jobs->n; i++)
-		if (!jobs->list[i].write && strcmp(jobs->list[i].local, "-") == 0)
-			return true;
-	return false;
 }
 
 static int session(struct args *args, const struct form *form, struct report *report, struct client *client)
@@ -66,13 +57,14 @@ static int run(struct args *args, struct form *form)
 	struct client *client;
 	int status;
 
-	report_init(&report, args, writes_to_stdout(&form->jobs));
+	report_init(&report, args);
 	client = client_new(&args->options, &report.view);
 	if (client == NULL)
 		return wrong("cannot start: out of memory or descriptors");
 	if (form->kind == FORM_SHELL) {
 		status = session(args, form, &report, client);
 	} else {
+		report_update(&report, form->jobs.list, form->jobs.n);
 		status = (int)client_run(client, form->jobs.list, form->jobs.n);
 		report_total(&report, form->jobs.list, form->jobs.n, client_interrupted(client) != 0);
 	}

@@ -113,13 +113,22 @@ static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t 
 
 /* Setting up. */
 
-void report_update(struct report *r)
+static bool writes_to_stdout(const struct client_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (client_writes_stdout(&jobs[i]))
+			return true;
+	return false;
+}
+
+void report_update(struct report *r, const struct client_job *jobs, size_t n)
 {
 	const struct args *a = r->args;
 	const char *terminal = getenv("TERM");
 	bool capable = isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0);
 	bool bar = a->progress >= 0 ? a->progress : capable;
 
+	r->json = writes_to_stdout(jobs, n) ? stderr : stdout;
 	progress_init(&r->progress, STDERR_FILENO);
 	r->view = (struct client_view){
 		.tick = bar && !a->quiet && !a->options.trace ? tick : NULL,
@@ -129,11 +138,10 @@ void report_update(struct report *r)
 	};
 }
 
-void report_init(struct report *r, const struct args *args, bool to_stdout)
+void report_init(struct report *r, const struct args *args)
 {
 	r->args = args;
-	r->json = to_stdout ? stderr : stdout;
-	report_update(r);
+	report_update(r, NULL, 0);
 }
 
 void report_total(struct report *r, const struct client_job *jobs, size_t n, bool interrupted)

@@ -15,11 +15,14 @@ struct report {
 	FILE *json;
 };
 
-/* Set up for these arguments, which must outlive it. `to_stdout`: data goes to standard output, so nothing else may. */
-void report_init(struct report *r, const struct args *args, bool to_stdout);
+/* Set up for these arguments, which must outlive it. */
+void report_init(struct report *r, const struct args *args);
 
-/* Before each run: what the view shows follows what the arguments say now. */
-void report_update(struct report *r);
+/*
+ * Before each run: what the view shows follows what the arguments say now, and where a job's data goes to standard output
+ * nothing else does.
+ */
+void report_update(struct report *r, const struct client_job *jobs, size_t n);
 
 /* After a run of several: how many failed. */
 void report_total(struct report *r, const struct client_job *jobs, size_t n, bool interrupted);

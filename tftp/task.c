@@ -33,9 +33,12 @@ static void begin_address(struct task *t)
 
 static void no_host(struct task *t, const char *name, int err)
 {
-	verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
-	    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
-	    "is the name server up? Try again, or give the address" : "check the name, or give the address");
+	if (attempt_ended_early(t))
+		verdict_early(t, "whose address no name server has given");
+	else
+		verdict_say(&t->job->out, CLIENT_HOST, "cannot find the host \"%s\" for \"%s\": %s; %s", printable(name).text,
+		    printable(t->job->remote).text, gai_strerror(err), err == EAI_AGAIN ?
+		    "is the name server up? Try again, or give the address" : "check the name, or give the address");
 }
 
 /* Take the next server from the list. False: the outcome says why it cannot be asked. */
@@ -49,7 +52,7 @@ static bool begin_host(struct task *t)
 		t->rest = comma + 1;
 	}
 	t->at = 0;
-	t->host = host_find(t->client, name, t->job->port);
+	t->host = host_find(t->client, name, t->job->port, t->limit.at);
 	if (t->host != NULL && t->host->n > 0) {
 		begin_address(t);
 		return true;
@@ -181,7 +184,7 @@ static bool same_server(struct task *t)
 
 bool task_next(struct task *t)
 {
-	bool again, begins_again;
+	bool again;
 
 	loop_timer_clear(&t->client->loop, &t->hole);
 	attempt_remember(t);
@@ -191,11 +194,11 @@ bool task_next(struct task *t)
 	}
 	verdict_judge(t);
 	again = same_server(t);
-	begins_again = attempt_park(t);
+	attempt_park(t);
 	attempt_close(t);
-	if (again && begins_again && attempt_start(t))
+	if (again && !t->gone && attempt_start(t))
 		return true;
-	while (begins_again && next_host(t))
+	while (!t->gone && next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;
@@ -210,7 +213,7 @@ bool task_start(struct task *t)
 	if (o->max_time != 0)
 		loop_timer_set(&t->client->loop, &t->limit, t->began + (mono_t)o->max_time * MONO_SEC);
 	t->rest = t->hosts;
-	for (found = begin_host(t) || next_host(t); found; found = next_host(t))
+	for (found = begin_host(t) || next_host(t); found && !t->gone; found = next_host(t))
 		if (attempt_start(t))
 			return true;
 	return false;

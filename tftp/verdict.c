@@ -143,6 +143,18 @@ void verdict_local(struct task *t, int err)
 	    local_hint(job, -err));
 }
 
+void verdict_early(struct task *t, const char *why)
+{
+	struct printable file = printable(t->job->remote), host = printable(t->job->host);
+
+	if (t->client->interrupted != 0)
+		verdict_say(&t->job->out, CLIENT_INTERRUPTED, "interrupted before %s was asked for \"%s\", %s; run it again", host.text,
+		    file.text, why);
+	else
+		verdict_say(&t->job->out, CLIENT_SILENT, "%s was not asked for \"%s\" within %u seconds (--max-time): %s; allow it more",
+		    host.text, file.text, t->client->options->max_time, why);
+}
+
 static void failed(struct task *t, const struct transfer_result *r)
 {
 	struct client_outcome *out = &t->job->out;

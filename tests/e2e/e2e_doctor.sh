@@ -231,6 +231,19 @@ else
 fi
 stop "$pid"
 
+# ^C while a sample is fetched, which takes two seconds here, ends all of it.
+serve --rate 100000
+ip netns exec "$a" perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$tftp" doctor 10.99.0.2 file >"$tmp/said" 2>&1 &
+doctor=$!
+eventually grep -q "^ok  *blocks up to" "$tmp/said"
+sleep 0.3
+kill -INT $doctor
+wait $doctor
+status=$?
+check "^C ends the doctor with status 130 (it was $status)" test $status = 130
+check "and without a verdict" test "$(tail -n 1 "$tmp/said")" = "tftp: interrupted"
+stop "$pid"
+
 serve
 finds 0 "a server that takes no uploads" 10.99.0.2 file -- "uploads are refused" "--create"
 stop "$pid"

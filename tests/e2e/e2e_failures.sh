@@ -191,7 +191,69 @@ for signal in INT TERM; do
 	check "SIG$signal leaves nothing" test "$(ls -A "$tmp/here")" = old
 	check "SIG$signal keeps the old file" test "$(cat "$tmp/here/old")" = old
 done
+# Started by nohup, or in the background of a script, it goes on where others would end.
+(
+	trap '' INT HUP
+	exec "$tftp" get "tftp://127.0.0.1:$port/y" "$tmp/here/new"
+) >"$tmp/out" 2>"$tmp/err" &
+client=$!
+# blocks_term: it has seen to its signals
+blocks_term() { awk '$1 == "SigBlk:" { found = $2 ~ /4...$/ } END { exit !found }' "/proc/$client/status"; }
+eventually blocks_term
+kill -HUP $client
+kill -INT $client
+sleep 0.2
+check "signals that are ignored do not end it" ours $client
+kill -TERM $client
+wait $client
+check "others do (exit status $?)" grep -q '^tftp: interrupted' "$tmp/err"
 stop $silent
+
+# What may keep it waiting before it can ask: somebody at the other end of a named pipe, a name server.
+# early NAME COMMAND...: ^C ends it, and so does --max-time
+early() {
+	waited=$1
+	shift
+	"$@" --max-time 1 2>"$tmp/err"
+	check "$waited is no longer waited for than --max-time" test $? = 28
+	check "$waited: one line names --max-time" test "$(grep -c -- --max-time "$tmp/err")$(wc -l <"$tmp/err")" = 11
+	perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$@" 2>"$tmp/err" &
+	client=$!
+	eventually blocks_term
+	sleep 0.2
+	kill -INT $client
+	wait $client
+	status=$?
+	check "$waited is no longer waited for than ^C (status $status)" test $status = 130
+	check "$waited: one line says so" test "$(grep -c interrupted "$tmp/err")$(wc -l <"$tmp/err")" = 11
+}
+mkfifo "$tmp/fifo"
+early "who writes to a named pipe" "$tftp" put "$tmp/fifo" "$url/x"
+early "who reads from a named pipe" "$tftp" get "$url/file" "$tmp/fifo"
+(sleep 0.3; cat "$tmp/fifo" >"$tmp/out") &
+pids="$pids $!"
+"$tftp" get "$url/file" "$tmp/fifo"
+wait $!
+check "once it is read a file goes through it (status $?)" cmp -s "$tmp/root/file" "$tmp/out"
+cat >"$tmp/dark" <<'END'
+	ip link set lo up && mount --bind "$1/resolv.conf" /etc/resolv.conf || exit 99
+	rm -f "$1/asked"
+	perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in(53, inet_aton("127.0.0.9"))) or die;
+		open(F, ">", $ARGV[0]) && close(F); sleep 60' "$1/asked" &
+	echo $! >>"$1/dns"
+	while [ ! -e "$1/asked" ]; do sleep 0.05; done
+	shift
+	exec "$@"
+END
+echo "nameserver 127.0.0.9" >"$tmp/resolv.conf"
+if unshare -nm sh "$tmp/dark" "$tmp" true 2>/dev/null; then
+	early "a name server" unshare -nm sh "$tmp/dark" "$tmp" "$tftp" get tftp://boot.example/x "$tmp/here/new"
+	# shellcheck disable=SC2046 # a list
+	kill $(cat "$tmp/dns") 2>/dev/null
+else
+	skip "a name server that does not answer: no namespaces here"
+fi
+
 # Killed by SIGKILL at any moment: nothing can be cleaned up then, so there must be nothing to clean up. The one exception
 # is the moment between the two system calls that put the whole file in its place.
 truncate -s 40M "$tmp/root/large"

@@ -205,23 +205,30 @@ START_TEST(smaller_blocks_can_go_to_standard_output)
 }
 END_TEST
 
-/* Standard input is a pipe: nothing has been read when the options are refused. */
-START_TEST(pipe_survives_the_refusal_of_options)
+/* An upload of the first `len` bytes of data from a pipe has begun. */
+static pid_t put_from_pipe(size_t len, const char *ports, const char *to)
 {
 	int fds[2];
-	listen_here();
 	ck_assert_int_eq(pipe(fds), 0);
-	ck_assert_int_eq((int)write(fds[1], data, 900), 900);
+	ck_assert_int_eq((int)write(fds[1], data, len), (int)len);
 	close(fds[1]);
 	pid_t pid = fork();
 	if (pid == 0) {
 		char program[PATH_ROOM];
 		snprintf(program, sizeof(program), "%s/tftp", getenv("BUILD") ? getenv("BUILD") : "build");
 		dup2(fds[0], 0);
-		execl(program, "tftp", "put", "-", url, NULL);
+		execl(program, "tftp", "put", "--port-range", ports, "-", to, NULL);
 		_exit(127);
 	}
 	close(fds[0]);
+	return pid;
+}
+
+/* Standard input is a pipe: nothing has been read when the options are refused. */
+START_TEST(pipe_survives_the_refusal_of_options)
+{
+	listen_here();
+	pid_t pid = put_from_pipe(900, "1024:65535", url);
 	take(OP_WRQ);
 	wire_error(&tid, 8, "no options");
 	wire_close(&tid);
@@ -233,6 +240,54 @@ START_TEST(pipe_survives_the_refusal_of_options)
 	int status;
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* A part of it has been sent, to a server that went away; then there is one that cannot even be asked. */
+START_TEST(pipe_survives_a_server_that_cannot_be_asked)
+{
+	static struct wire third;
+	char ports[16], hosts[128];
+	int status;
+	if (!wire_has_v6())
+		return;
+	listen_here();
+	wire_open(&third, "127.0.0.1");
+	/* The client's only port is free for IPv4 and taken for IPv6. */
+	wire_open(&second, "::1");
+	snprintf(ports, sizeof(ports), "%u:%u", wire_port(&second), wire_port(&second));
+	snprintf(hosts, sizeof(hosts), "tftp://127.0.0.1:%u,[::1]:69,127.0.0.1:%u/name", wire_port(&listener),
+	    wire_port(&third));
+	pid_t pid = put_from_pipe(900, ports, hosts);
+	take(OP_WRQ);
+	wire_ack(&tid, 0);
+	wire_expect_data(&tid, 1, data, 512);
+	wire_close(&tid);
+	take_at(&third, OP_WRQ);
+	wire_ack(&tid, 0);
+	wire_read_rest(&tid, 512, data, 900);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* What a text becomes on the wire is kept for a window, and a window of these would be less than one block of 512. */
+START_TEST(small_blocks_that_are_not_granted_are_no_trouble_for_a_text)
+{
+	static const char text[] = "0123456789\n";
+	static uint8_t wire[12 * 100];
+	char lines[11 * 100 + 1] = "";
+	listen_here();
+	for (size_t i = 0; i < 100; i++) {
+		strcat(lines, text);
+		memcpy(wire + 12 * i, "0123456789\r\n", 12);
+	}
+	file_write(target, lines, strlen(lines));
+	client_start(&c, "put", "--mode", "netascii", "--blksize", "100", "-W", "1", "local", url, NULL);
+	take(OP_WRQ);
+	wire_ack(&tid, 0);
+	wire_read_rest(&tid, 512, wire, sizeof(wire));
+	ends(0);
 }
 END_TEST
 
@@ -465,6 +520,24 @@ START_TEST(local_address_and_ports_are_as_told)
 }
 END_TEST
 
+/* The one port that a firewall lets through is in use until a complete transfer has dallied: the next file waits for it. */
+START_TEST(files_follow_each_other_on_a_single_port)
+{
+	char range[32];
+	listen_here();
+	wire_open(&second, "127.0.0.1");
+	snprintf(range, sizeof(range), "%u:%u", wire_port(&second), wire_port(&second));
+	wire_close(&second);
+	client_start(&c, "get", "--parallel", "2", "-R", range, url, url, url, ".", NULL);
+	for (int i = 0; i < 3; i++) {
+		take(OP_RRQ);
+		wire_write_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	ends(0);
+}
+END_TEST
+
 START_TEST(trace_shows_every_packet_in_words)
 {
 	listen_here();
@@ -594,13 +667,16 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     silence_is_answered_with_fewer_options_and_then_none, what_a_server_can_stand_is_remembered_for_the_next_file,
     no_options_asks_for_none, unanswered_request_is_repeated_as_often_as_told, time_in_all_is_kept,
     first_block_that_never_arrives_is_asked_for_in_smaller_ones, smaller_blocks_can_go_to_standard_output,
-    pipe_survives_the_refusal_of_options, wrong_size_is_remarked_and_the_file_kept,
+    pipe_survives_the_refusal_of_options, pipe_survives_a_server_that_cannot_be_asked,
+    small_blocks_that_are_not_granted_are_no_trouble_for_a_text,
+    wrong_size_is_remarked_and_the_file_kept,
     source_that_shrinks_ends_the_upload, source_that_grows_is_sent_as_announced_and_remarked,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
     server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
+    files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, json_is_one_object_for_each_file,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)

@@ -179,6 +179,17 @@ START_TEST(what_makes_no_sense_is_named)
 	refused("tftp -p h", "-l FILE");
 	refused("tftp h get a b c", "\"c\"");
 	refused("tftp -o x h", "URL");
+	/* What would have no effect: the file would have gone elsewhere, or a session begun. */
+	refused("tftp -o x h -c get y", "URL");
+	refused("tftp -O -g -r y h", "URL");
+	refused("tftp -o x h get y", "URL");
+	refused("tftp -o x doctor h", "URL");
+	refused("tftp -o x put y h:z", "download");
+	refused("tftp -O -T y h:z", "download");
+	refused("tftp -T x get h:y", "\"get\"");
+	refused("tftp -r x h", "-g or -p");
+	refused("tftp --local-file x h:y", "-g or -p");
+	refused("tftp -r x h -c get y", "-g or -p");
 }
 END_TEST
 
