@@ -203,7 +203,7 @@ static int open_sink(struct task *t, struct store *store)
 	while (err == -EAGAIN && !attempt_ended_early(t)) {
 		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->stream);
 		if (err == -EAGAIN)
-			client_wait(c, -1, c->loop.clock() + PIPE_LOOK);
+			client_await(c, -1, c->loop.clock() + PIPE_LOOK);
 	}
 	if (err == 0 && !t->stream)
 		client_tidy(c, t->file.dir);
@@ -217,7 +217,7 @@ static int open_source(struct task *t, struct store *store)
 	struct stat st;
 
 	if (err != 0 || strcmp(job->local, "-") == 0 || fstat(t->file.fd, &st) != 0 || !S_ISFIFO(st.st_mode) ||
-	    client_wait(t->client, t->file.fd, t->limit.at) || !attempt_ended_early(t))
+	    client_await(t->client, t->file.fd, t->limit.at) || !attempt_ended_early(t))
 		return err;
 	store->ops->close(store->arg);
 	return -EAGAIN;

@@ -64,7 +64,7 @@ static void on_packet(const struct session *s, bool sent, const uint8_t *buf, si
 		view->packet(view->arg, sent, &s->peer, buf, len);
 }
 
-bool client_wait(struct client *c, int fd, mono_t until)
+bool client_await(struct client *c, int fd, mono_t until)
 {
 	struct loop_fd *signals = &c->loop.signal_io;
 	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};

@@ -96,7 +96,7 @@ void client_tidy(struct client *c, int dir);
  * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever else
  * runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
  */
-bool client_wait(struct client *c, int fd, mono_t until);
+bool client_await(struct client *c, int fd, mono_t until);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
