@@ -76,7 +76,8 @@ udp: addr
 endpoint: transfer packet udp loop addr store monotime
 store_temp:
 store_commit: store behind store_temp
-store_file: store store_commit store_temp netascii behind
+store_file: store store_commit store_temp netascii ahead behind
+ahead:
 behind:
 worker: loop monotime
 '

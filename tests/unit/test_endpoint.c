@@ -253,7 +253,7 @@ static void stop(void)
 	party_count = 0;
 	endpoint_close(&server.listener);
 	MUST(x.sessions.n == 0);
-	MUST(loop.nfds == 0);
+	MUST(loop.ncrowd == 0 && loop.nfds == (loop.crowd_io.fd >= 0));
 	MUST(loop.ntimers == 0);
 	exchange_free(&x);
 	loop_free(&loop);
