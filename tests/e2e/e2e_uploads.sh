@@ -11,6 +11,7 @@ bytes 400000 "$tmp/here/file"
 
 start_tftpd log --create "$tmp/root"
 url=tftp://127.0.0.1:$port
+eventually grep -q '^fetch with' "$log"
 greeting=$(wc -l <"$log")
 check "the server says what it serves" grep -qF "$tmp/root" "$log"
 check "the server says where" grep -q "$port" "$log"

@@ -44,15 +44,22 @@ static struct task task(bool slow)
 	return (struct task){.work = {.run = run, .done = done}, .home = pthread_self(), .slow = slow};
 }
 
+/* Tests may share a process, as under memcheck. */
+static void begin(struct worker *w, struct loop *loop)
+{
+	returned = again = 0;
+	the_worker = w;
+	loop_init(loop);
+	ck_assert_int_eq(worker_init(w, loop), 0);
+}
+
 START_TEST(work_is_run_elsewhere_and_comes_back)
 {
 	struct task tasks[100];
 	struct loop loop;
 	struct worker w;
 
-	loop_init(&loop);
-	ck_assert_int_eq(worker_init(&w, &loop), 0);
-	the_worker = &w;
+	begin(&w, &loop);
 	again = 50;
 	for (int i = 0; i < 100; i++) {
 		tasks[i] = task(false);
@@ -75,8 +82,7 @@ START_TEST(one_slow_task_holds_up_nobody)
 
 	ck_assert_int_eq(pipe(ends), 0);
 	slow.until = ends[0];
-	loop_init(&loop);
-	ck_assert_int_eq(worker_init(&w, &loop), 0);
+	begin(&w, &loop);
 	worker_submit(&w, &slow.work);
 	worker_submit(&w, &fast.work);
 	while (returned < 1)
@@ -94,8 +100,7 @@ START_TEST(the_end_waits_for_what_was_handed_over)
 	struct loop loop;
 	struct worker w;
 
-	loop_init(&loop);
-	ck_assert_int_eq(worker_init(&w, &loop), 0);
+	begin(&w, &loop);
 	for (int i = 0; i < 10; i++) {
 		tasks[i] = task(i % 4 == 0);
 		worker_submit(&w, &tasks[i].work);
