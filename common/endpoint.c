@@ -178,6 +178,11 @@ void session_input(struct session *s, const struct packet *p, mono_t now)
 	touch(s);
 }
 
+static bool is_request(const struct packet *p)
+{
+	return p->op == PACKET_RRQ || p->op == PACKET_WRQ;
+}
+
 /*
  * A client's first answer comes from a port it could not know: that port is the peer's TID from then on. A relaxed
  * session goes along with a balancer that moves its peer to another port.
@@ -190,7 +195,7 @@ static bool answers(struct session *s, const struct udp_datagram *d, const struc
 		return true;
 	if (!(s->any_port || s->relaxed) || !(s->any_host || addr_same_host(&s->peer, &d->from)))
 		return false;
-	if (p == NULL || p->op == PACKET_RRQ || p->op == PACKET_WRQ)
+	if (p == NULL || is_request(p))
 		return false;
 	/* Late packets of an earlier transfer, on the port that is ours now, come from a TID that is not our peer's. */
 	if (s->any_port && !transfer_is_answer(&s->transfer, p))
@@ -233,7 +238,7 @@ static struct session *session_for(struct endpoint *e, const struct udp_datagram
 	if (e->only != NULL)
 		return answers(e->only, d, p) ? e->only : NULL;
 	/* On a listener a request is for the owner to judge, even from a peer that has a session. */
-	if (p != NULL && (p->op == PACKET_RRQ || p->op == PACKET_WRQ))
+	if (p != NULL && is_request(p))
 		return NULL;
 	s = find_on(&e->exchange->sessions, &d->from, &d->to, e);
 	return s == NULL && p != NULL && e->exchange->sessions.by_host ? moved(e, d, p) : s;
@@ -255,7 +260,8 @@ static void datagram_arrived(struct endpoint *e, const struct udp_datagram *d, m
 			session_input(s, p, now);
 		return;
 	}
-	e->exchange->strangers += p != NULL;
+	/* A listener's requests are from clients to be. */
+	e->exchange->strangers += p != NULL && (e->only != NULL || !is_request(p));
 	e->stranger(e, d, p, fault, d->cut ? 0 : (int)packet.op, now);
 }
 

@@ -44,7 +44,7 @@ struct exchange {
 	struct session *touched;         /* sessions fed in this wake-up, to be pumped once */
 	unsigned without;                /* UDP_NO_* */
 	uint64_t malformed;              /* datagrams that were not packets */
-	uint64_t strangers;              /* packets from nobody we talk to */
+	uint64_t strangers;              /* packets from nobody we talk to, a listener's requests aside */
 	bool gso_refused;                /* some socket had to do without UDP_SEGMENT */
 	unsigned copies;                 /* how often to send again, at once, whatever a session sends */
 	unsigned settled;                /* endpoints that are connected to their peer */

@@ -24,7 +24,7 @@
 /* What a transfer keeps open at most: its socket, its file, and for an upload the directory. */
 static size_t files_each(const struct config *c)
 {
-	return (c->single_port ? 1 : 2) + (c->create ? 1 : 0);
+	return (c->single_port ? 1 : 2) + (config_uploads(c) ? 1 : 0);
 }
 
 /* As many descriptors as we may have; root gives itself what it needs. Returns how many, or SIZE_MAX for no end. */

@@ -62,7 +62,7 @@ static int add(struct server *s, const char *device)
 	udp_buffers(&l->endpoint.udp, BUFFER);
 	udp_count_drops(&l->endpoint.udp);
 	/* Uploads come in here as well. */
-	if (s->config->single_port && s->config->create)
+	if (s->config->single_port && config_uploads(s->config))
 		udp_coalesce(&l->endpoint.udp, s->config->without);
 	snprintf(l->device, sizeof(l->device), "%s", device != NULL ? device : "");
 	err = udp_local(&l->endpoint.udp, &l->addr);

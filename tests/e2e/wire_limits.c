@@ -195,6 +195,20 @@ START_TEST(those_that_answered_before_come_before_strangers)
 }
 END_TEST
 
+/* tftp-hpa's flags let existing files be written without --create, and an upload keeps its directory open as well. */
+START_TEST(uploads_over_existing_files_count_their_directory)
+{
+	struct rlimit few = {.rlim_cur = 64, .rlim_max = 64};
+	struct server s;
+	if (getenv("CK_FORK") != NULL && strcmp(getenv("CK_FORK"), "no") == 0)
+		return; /* it could not be had back for the tests to come */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	server_start_at(&s, "0.0.0.0", 65534, "-s", NULL);
+	ck_assert(strstr(server_log(&s), "at most 10 transfers at once instead of 4096") != NULL);
+	server_stop(&s);
+}
+END_TEST
+
 START_TEST(limit_on_open_files_is_told_and_kept)
 {
 	/* 32 for the server itself, two for each of 16 transfers; not as root, who raises it */
@@ -593,7 +607,8 @@ END_TEST
 WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
     request_that_waited_in_vain_is_refused_with_words, one_client_past_its_limit_holds_up_nobody_else,
     transfer_that_was_never_answered_makes_room, those_that_answered_before_come_before_strangers,
-    limit_on_open_files_is_told_and_kept, what_the_kernel_drops_is_told, used_up_ports_are_refused_with_words,
+    limit_on_open_files_is_told_and_kept,
+    uploads_over_existing_files_count_their_directory, what_the_kernel_drops_is_told, used_up_ports_are_refused_with_words,
     port_of_a_transfer_that_was_never_answered_is_had,
     denied_client_hears_nothing, writes_have_a_list_of_their_own, forged_request_is_worth_little,
     log_lines_are_bounded_and_the_rest_is_counted, flood_of_forged_requests_hurts_nobody,
