@@ -275,8 +275,10 @@ over_link() {
 	fail=1
 	"$bin/load" check "$tmp/got/f0-$((kib * 1024))" >/dev/null 2>&1 && case $line in *status=ok*) fail=0 ;; esac
 	bytes=$(cat "$tmp"/got/* "$tmp"/got/.[!.]* 2>/dev/null | wc -c)
+	# Of one that was cut off there may be no file to see: what came through the link counts then, repeats and all.
 	note "$what" "$pair" "$(echo "$line" | awk -v b="$bytes" -v f=$fail '{
 		for (i = 1; i <= NF; i++) { split($i, kv, "="); v[kv[1]] = kv[2] }
+		if (!b && v["status"] == "time" && v["down"]) b = v["down_bytes"] * (1 - v["down_lost"] / v["down"])
 		printf "mbs=%.3f bytes=%d fail=%d sent=%.3f %s", b / 1e6 / v["wall"], b, f, b ? v["down_bytes"] / b : 0, $0 }')"
 }
 
