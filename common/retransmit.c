@@ -64,8 +64,8 @@ mono_t retransmit_interval(const struct retransmit *r)
 	if (r->fixed > 0)
 		return r->fixed;
 	base = r->srtt == 0 ? r->first : r->srtt + 4 * r->rttvar + RETRANSMIT_SLACK;
-	if (r->early && base < RETRANSMIT_EARLY)
-		base = RETRANSMIT_EARLY;
+	if (r->early && base < RETRANSMIT_EARLY + r->crowd)
+		base = RETRANSMIT_EARLY + r->crowd;
 	interval = base << r->shift;
 	if (interval > RETRANSMIT_MAX)
 		interval = base > RETRANSMIT_MAX ? base : RETRANSMIT_MAX;

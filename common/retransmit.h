@@ -21,6 +21,7 @@ struct retransmit {
 	mono_t rttvar;    /* its mean deviation */
 	mono_t first;     /* the interval before any sample */
 	mono_t fixed;     /* the agreed interval, or 0 */
+	mono_t crowd;     /* what others may take of the link before a first answer; counts as long as `early` */
 	unsigned shift;   /* back-off: the interval is doubled this many times; cleared by a sample, not by an answer */
 	bool early;       /* at most one sample so far */
 	unsigned tries;   /* timeouts since the last progress */

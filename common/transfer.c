@@ -40,6 +40,7 @@ uint32_t transfer_distance(const struct transfer *t, uint64_t from, uint16_t wir
 
 static void set_deadline(struct transfer *t, mono_t now)
 {
+	t->rt.crowd = t->policy->crowd;
 	t->deadline = now + retransmit_interval(&t->rt);
 }
 

@@ -74,6 +74,7 @@ struct transfer_result {
 struct transfer_policy {
 	mono_t first;         /* interval before the first sample, 0: RETRANSMIT_FIRST */
 	mono_t fixed;         /* client: a fixed interval from the first request on, 0: adapt */
+	mono_t crowd;         /* what the other transfers' windows may hold up a first one; may change at any time */
 	mono_t give_up;       /* without progress, for a peer that has proved itself */
 	unsigned tries;       /* timeouts for one that has not */
 	mono_t dally_min;     /* how long the receiver stays after its last ACK: three intervals, but within these */

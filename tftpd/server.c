@@ -181,6 +181,19 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text)
 	return j;
 }
 
+/*
+ * A rack that boots fills the link with everybody's first window, before anybody's round trip is known but the
+ * handshake's: what waits in line is not lost, and sent again it makes the line longer. A window of eight blocks is on a
+ * gigabit's line for this long.
+ */
+#define WINDOW_ON_LINE (100 * MONO_US)
+
+static void count_jobs(struct server *s, int more)
+{
+	s->njobs += (size_t)more;
+	s->policy.crowd = s->policy_short.crowd = (mono_t)s->njobs * WINDOW_ON_LINE;
+}
+
 void job_drop(struct job *j)
 {
 	transfer_free(&j->session.transfer);
@@ -189,7 +202,7 @@ void job_drop(struct job *j)
 		*j->link = j->next;
 		if (j->next != NULL)
 			j->next->link = j->link;
-		j->server->njobs--;
+		count_jobs(j->server, -1);
 	}
 	free(j);
 }
@@ -201,7 +214,7 @@ static void link_job(struct server *s, struct job *j)
 	if (j->next != NULL)
 		j->next->link = &j->next;
 	s->jobs = j;
-	s->njobs++;
+	count_jobs(s, 1);
 	limit_job_runs(&s->limits, j);
 }
 

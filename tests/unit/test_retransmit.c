@@ -51,6 +51,20 @@ START_TEST(the_handshake_alone_does_not_make_it_hasty)
 }
 END_TEST
 
+/* And where a whole rack begins at once, the first window waits in line behind all the others'. */
+START_TEST(in_a_crowd_the_first_window_has_more_time)
+{
+	struct retransmit r = fresh();
+
+	r.crowd = 400 * MONO_MS;
+	ck_assert_int_eq(retransmit_interval(&r), RETRANSMIT_FIRST);
+	retransmit_sample(&r, 100 * MONO_US);
+	ck_assert_int_eq(retransmit_interval(&r), RETRANSMIT_EARLY + 400 * MONO_MS);
+	retransmit_sample(&r, 1 * MONO_MS);
+	ck_assert_int_lt(retransmit_interval(&r), RETRANSMIT_EARLY);
+}
+END_TEST
+
 START_TEST(a_steady_lan_waits_tens_of_milliseconds)
 {
 	struct retransmit r = fresh();
@@ -251,6 +265,7 @@ END_TEST
 
 UNIT_MAIN("retransmit", first_interval_is_one_second_or_what_was_set,
 	interval_lies_above_the_round_trip, the_handshake_alone_does_not_make_it_hasty,
+	in_a_crowd_the_first_window_has_more_time,
     a_steady_lan_waits_tens_of_milliseconds, estimate_follows_the_path, interval_stays_above_an_uneven_peer,
     no_time_at_all_is_the_shortest_round_trip, timeouts_double_the_interval_up_to_a_bound,
     first_interval_backs_off_as_well, bound_gives_way_to_a_longer_path, sample_ends_the_back_off,
