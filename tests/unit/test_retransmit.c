@@ -264,8 +264,8 @@ START_TEST(nothing_is_hopeless_at_the_start)
 END_TEST
 
 UNIT_MAIN("retransmit", first_interval_is_one_second_or_what_was_set,
-	interval_lies_above_the_round_trip, the_handshake_alone_does_not_make_it_hasty,
-	in_a_crowd_the_first_window_has_more_time,
+    interval_lies_above_the_round_trip, the_handshake_alone_does_not_make_it_hasty,
+    in_a_crowd_the_first_window_has_more_time,
     a_steady_lan_waits_tens_of_milliseconds, estimate_follows_the_path, interval_stays_above_an_uneven_peer,
     no_time_at_all_is_the_shortest_round_trip, timeouts_double_the_interval_up_to_a_bound,
     first_interval_backs_off_as_well, bound_gives_way_to_a_longer_path, sample_ends_the_back_off,
