@@ -292,7 +292,10 @@ check "and gives no example of what is in it" grep -q 'fetch with: .*/FILE$' "$l
 check "with what to do" grep -q 'chmod a+rx it, or choose another user with --user' "$log"
 stop "$pid"
 told=$("$tftpd" --check --user nobody "$tmp/secret")
+status=$?
 check "--check says it too" test "${told%may not read what is in*}" != "$told"
+check "with its status" test $status = 78
+check "and not that all is well" test "${told%all is well*}" = "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/closed")
 check "and which directory takes no uploads" test "${told%may not make files in*}" != "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/root")
