@@ -110,8 +110,9 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text);
 void job_drop(struct job *j);
 
 /*
- * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the address it was sent to, and send its
- * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
+ * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the
+ * address it was sent to, and send its first packet. Takes over the job, also on failure. Returns 0 or -errno, then
+ * nothing was sent.
  */
 int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
 
