@@ -42,15 +42,26 @@ static void reset(struct store_file *f, int fd)
 	netascii_init(&f->conv);
 }
 
+/* What arrived gets a name, but not that of a file where those are not replaced: a link cannot. True: it has moved. */
+static bool keep_partial(const struct store_file *f)
+{
+	bool replace = f->how.exists == STORE_EXISTS_REPLACE || f->how.exists == STORE_EXISTS_VERSION;
+	char partial[NAME_MAX + sizeof(".partial")];
+
+	if (snprintf(partial, sizeof(partial), "%s.partial", f->name) > NAME_MAX)
+		return false;
+	if (replace)
+		return renameat(f->dir, f->temp, f->dir, partial) == 0;
+	return linkat(f->dir, f->temp, f->dir, partial, 0) == 0 && unlinkat(f->dir, f->temp, 0) == 0;
+}
+
 /* An upload that broke off: away with it, or aside. */
 static void discard(struct store_file *f)
 {
-	char partial[NAME_MAX + sizeof(".partial")];
 	struct stat st;
 
 	if (f->how.keep_partial && behind_flush(f->how.behind, f, f->fd) == 0 && fstat(f->fd, &st) == 0 &&
-	    st.st_size > 0 && snprintf(partial, sizeof(partial), "%s.partial", f->name) <= NAME_MAX &&
-	    renameat(f->dir, f->temp, f->dir, partial) == 0)
+	    st.st_size > 0 && keep_partial(f))
 		return;
 	unlinkat(f->dir, f->temp, 0);
 }

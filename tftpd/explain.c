@@ -200,6 +200,7 @@ int explain_check(const struct names *n, const struct lists *l, const char *user
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
 	char text[64], trouble[NAMES_TROUBLE_MAX];
+	bool well = n->left_out[0] == '\0';
 
 	for (int i = 0; i < n->nroots; i++) {
 		if (n->roots[i].below != NULL) {
@@ -209,11 +210,14 @@ int explain_check(const struct names *n, const struct lists *l, const char *user
 		say(out, c->secure ? "serves, as root of all names" : n->roots[i].prefix != NULL ?
 		    "serves names that begin with" : "serves", n->roots[i].label);
 	}
-	if (n->left_out[0] != '\0')
+	if (!well)
 		say(out, "but", n->left_out);
-	for (int i = 0; i < n->nroots; i++)
-		if (names_trouble(n, i, trouble) != NULL)
-			say(out, "but", trouble);
+	for (int i = 0; i < n->nroots; i++) {
+		if (names_trouble(n, i, trouble) == NULL)
+			continue;
+		say(out, "but", trouble);
+		well = false;
+	}
 	say(out, "runs as", user[0] != '\0' ? user : "whoever starts it");
 	say(out, "uploads", c->read_only || (!c->create && !c->hpa) ? "off" : c->create ? "on, of new files too" :
 	    "only over files that exist");
@@ -234,6 +238,6 @@ int explain_check(const struct names *n, const struct lists *l, const char *user
 		say(out, "listens on", c->addresses[i]);
 	if (c->naddresses == 0)
 		say(out, "listens on every address, port", c->port != NULL ? c->port : "69");
-	say(out, "verdict", "all is well");
-	return EX_OK;
+	say(out, "verdict", well ? "all is well" : "it would start, but see above");
+	return well ? EX_OK : EX_CONFIG;
 }

@@ -78,5 +78,5 @@ void get_begin(const struct request *r)
 	    server_policy(s, r->datagram, first_answer(job, &found.st)), r->now);
 	err = job_start(job, r->listener, r->datagram, r->now);
 	if (err != 0)
-		request_refuse_open(r, err);
+		request_refuse_start(r, err);
 }

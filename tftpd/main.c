@@ -25,7 +25,7 @@
 
 #define VERSION "0.1.0"
 
-/* A file to name in the example, so that the line can be typed as it stands. */
+/* A file to name in the example, so that the line can be typed as it stands; root becomes somebody else yet. */
 static void example_file(const char *directory, char name[NAME_MAX + 1])
 {
 	DIR *dir = opendir(directory);
@@ -39,7 +39,8 @@ static void example_file(const char *directory, char name[NAME_MAX + 1])
 		bool plain = strspn(entry->d_name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
 		    strlen(entry->d_name);
 
-		if (plain && entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode)) {
+		if (plain && entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+		    (st.st_mode & S_IROTH || geteuid() != 0)) {
 			strcpy(name, entry->d_name);
 			break;
 		}

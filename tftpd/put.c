@@ -89,7 +89,7 @@ static void receive(const struct request *r, struct job *job, const struct store
 	transfer_serve_put(&job->session.transfer, store, &s->exchange.gather, &job->granted, &terms, &s->policy, r->now);
 	err = job_start(job, r->listener, r->datagram, r->now);
 	if (err != 0)
-		request_refuse_open(r, err);
+		request_refuse_start(r, err);
 }
 
 static void open_sink(const struct request *r, const struct path_target *t)

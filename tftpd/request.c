@@ -47,20 +47,32 @@ void request_refuse(const struct request *r, uint16_t code, const char *text, co
 
 void request_refuse_open(const struct request *r, int err)
 {
-	const struct config *c = r->server->config;
-	char detail[64];
 	const char *text;
-	uint16_t code;
-
-	if (err == -EADDRINUSE && c->port_lo != 0) {
-		snprintf(detail, sizeof(detail), "--port-range %u:%u is used up", c->port_lo, c->port_hi);
-		request_refuse(r, ERROR_UNDEFINED, "every port for transfers is in use, try again later", detail);
-		return;
-	}
-	code = path_refusal(err, r->write, &text);
+	uint16_t code = path_refusal(err, r->write, &text);
 
 	/* The PATH_ reasons say it all; for the others the log has the kernel's own word. */
 	request_refuse(r, code, text, err > -4096 ? strerror(-err) : NULL);
+}
+
+void request_refuse_start(const struct request *r, int err)
+{
+	const struct config *c = r->server->config;
+	char detail[128], range[48] = "";
+
+	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM) {
+		request_refuse_open(r, err);
+		return;
+	}
+	if (c->port_lo != 0)
+		snprintf(range, sizeof(range), "--port-range %u:%u", c->port_lo, c->port_hi);
+	if (err == -EADDRINUSE && c->port_lo != 0) {
+		snprintf(detail, sizeof(detail), "%s is used up", range);
+		request_refuse(r, ERROR_UNDEFINED, "every port for transfers is in use, try again later", detail);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "%s%s%s", range, range[0] != '\0' ? ": " : "", strerror(-err));
+	request_refuse(r, err == -EACCES ? ERROR_ACCESS : ERROR_UNDEFINED, "the server cannot open a port for the transfer",
+	    detail);
 }
 
 /* To find what was meant takes a directory to be read, while everybody waits: so often in a second, not more. */

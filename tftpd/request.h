@@ -28,8 +28,9 @@ void request_log_dropped(struct server *s, const struct udp_datagram *d);
 /* Refuse: the peer is told `text`, the log also `detail` (NULL: nothing more to say). */
 void request_refuse(const struct request *r, uint16_t code, const char *text, const char *detail);
 
-/* The same for a file that cannot be opened: -errno or PATH_*. */
+/* The same for a file that cannot be opened: -errno or PATH_*. And for a transfer that job_start could not start. */
 void request_refuse_open(const struct request *r, int err);
+void request_refuse_start(const struct request *r, int err);
 
 /*
  * The same where names_find refused. `f` is what it said; a name that was not found is logged with one that comes near.

@@ -342,7 +342,7 @@ static uint32_t ask_path(struct server *s, const struct addr *peer)
 	int *fd = &s->path_fd[v6], mtu = 0;
 	socklen_t len = sizeof(mtu);
 
-	if (*fd == 0)
+	if (*fd <= 0)
 		*fd = socket(peer->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (*fd < 0 || connect(*fd, &peer->sa, addr_len(peer)) != 0)
 		return 0;

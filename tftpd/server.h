@@ -77,7 +77,7 @@ struct server {
 	/* MTUs of interfaces, and of the ways to peers; asked once a second at most */
 	struct { unsigned ifindex; uint32_t mtu; mono_t asked; } mtus[SERVER_MTU_CACHE];
 	struct { struct addr peer; uint32_t mtu; mono_t asked; } paths[SERVER_PATH_CACHE];
-	int path_fd[2];               /* sockets to ask them with, for IPv4 and IPv6; 0: none yet */
+	int path_fd[2];               /* sockets to ask them with, for IPv4 and IPv6; 0 or less: none yet */
 };
 
 /* One transfer: a session on a port of its own or on the listener's (--single-port), and the file behind it. */
@@ -110,8 +110,9 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text);
 void job_drop(struct job *j);
 
 /*
- * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the address it was sent to, and send its
- * first packet. Takes over the job, also on failure. Returns 0 or -errno, then nothing was sent.
+ * Give a job whose transfer has been started its socket, or the listener's (--single-port), answering `d` from the
+ * address it was sent to, and send its first packet. Takes over the job, also on failure. Returns 0 or -errno, then
+ * nothing was sent.
  */
 int job_start(struct job *j, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
 

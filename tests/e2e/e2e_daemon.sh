@@ -282,15 +282,20 @@ stop "$pid"
 mkdir "$tmp/secret"
 chmod 700 "$tmp/secret"
 printf 'content' >"$tmp/secret/file"
+chmod 600 "$tmp/secret/file"
 log=$tmp/secret.log
 free_port
 start secret "$tftpd" --user nobody -a "127.0.0.1:$port" "$tmp/secret"
 answer "files in a directory that the user cannot read are refused" 'R file octet' 'ERROR 2'
 check "it is named" grep -q "uid $nobody may not read what is in \"$tmp/secret\"" "$log"
+check "and gives no example of what is in it" grep -q 'fetch with: .*/FILE$' "$log"
 check "with what to do" grep -q 'chmod a+rx it, or choose another user with --user' "$log"
 stop "$pid"
 told=$("$tftpd" --check --user nobody "$tmp/secret")
+status=$?
 check "--check says it too" test "${told%may not read what is in*}" != "$told"
+check "with its status" test $status = 78
+check "and not that all is well" test "${told%all is well*}" = "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/closed")
 check "and which directory takes no uploads" test "${told%may not make files in*}" != "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/root")

@@ -270,6 +270,27 @@ START_TEST(what_the_kernel_drops_is_told)
 }
 END_TEST
 
+START_TEST(ports_that_may_not_be_had_are_not_taken_for_files)
+{
+	/* a range below 1024 without the right to it */
+	char text[16] = "";
+	struct server s;
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "r");
+	if (f == NULL || fgets(text, sizeof(text), f) == NULL || atoi(text) < 1024 || getuid() != 0)
+		return;
+	fclose(f);
+	server_start_at(&s, "0.0.0.0", 65534, "--port-range", "1009:1010", NULL);
+	start(&s);
+	dial_from(&w, "127.0.0.1", s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_error(&w, 2);
+	ck_assert(server_logged(&s, "the server cannot open a port for the transfer", 1));
+	ck_assert(server_logged(&s, "--port-range 1009:1010: Permission denied", 1));
+	wire_close(&w);
+	server_stop(&s);
+}
+END_TEST
+
 START_TEST(used_up_ports_are_refused_with_words)
 {
 	struct server s;
@@ -607,8 +628,9 @@ END_TEST
 WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
     request_that_waited_in_vain_is_refused_with_words, one_client_past_its_limit_holds_up_nobody_else,
     transfer_that_was_never_answered_makes_room, those_that_answered_before_come_before_strangers,
-    limit_on_open_files_is_told_and_kept,
-    uploads_over_existing_files_count_their_directory, what_the_kernel_drops_is_told, used_up_ports_are_refused_with_words,
+    limit_on_open_files_is_told_and_kept, uploads_over_existing_files_count_their_directory,
+    what_the_kernel_drops_is_told, ports_that_may_not_be_had_are_not_taken_for_files,
+    used_up_ports_are_refused_with_words,
     port_of_a_transfer_that_was_never_answered_is_had,
     denied_client_hears_nothing, writes_have_a_list_of_their_own, forged_request_is_worth_little,
     log_lines_are_bounded_and_the_rest_is_counted, flood_of_forged_requests_hurts_nobody,

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -201,6 +202,27 @@ START_TEST(a_start_without_memory_fails_and_leaves_nothing)
 }
 END_TEST
 
+START_TEST(the_way_to_a_client_is_asked_again_after_descriptors_ran_out)
+{
+	struct udp_datagram d = {.from = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}}};
+	struct rlimit before, none;
+	mono_t now = mono_now();
+
+	prepare();
+	MUST(begin() == 0);
+	MUST(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 0;
+	MUST(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	ck_assert_uint_eq(server_blksize(&server, &d, now), 1500 - 32);
+	MUST(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	ck_assert_int_le(server.path_fd[0], 0);
+	ck_assert_uint_eq(server_blksize(&server, &d, now + 2 * MONO_SEC), 1500 - 32);
+	ck_assert_int_gt(server.path_fd[0], 0);
+	clean();
+}
+END_TEST
+
 static void write_rules(unsigned n)
 {
 	char rule[32];
@@ -288,4 +310,5 @@ START_TEST(a_listing_without_memory_claims_nothing)
 END_TEST
 
 UNIT_MAIN("faults_server", requests_survive_every_failed_allocation, a_start_without_memory_fails_and_leaves_nothing,
-    a_reload_without_memory_keeps_the_old_rules, a_listing_without_memory_claims_nothing)
+    the_way_to_a_client_is_asked_again_after_descriptors_ran_out, a_reload_without_memory_keeps_the_old_rules,
+    a_listing_without_memory_claims_nothing)

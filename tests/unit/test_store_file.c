@@ -744,6 +744,31 @@ START_TEST(the_same_upload_again_is_fine_and_another_is_not)
 }
 END_TEST
 
+START_TEST(what_arrived_of_a_broken_upload_replaces_nothing_that_is_to_stay)
+{
+	static const enum store_exists exists[] = {STORE_EXISTS_REFUSE, STORE_EXISTS_SAME, STORE_EXISTS_REPLACE};
+	int dir = unit_dir_open();
+	struct store_file f;
+	struct store s;
+
+	unit_dir_put(dir, "f.partial", "another", 7, 0644);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &HOW(.keep_partial = true, .exists = exists[i])), 0);
+		ck_assert_int_eq(write_at(&s, 0, "partial", 7), 0);
+		s.ops->close(s.arg);
+		ck_assert(unit_dir_holds(dir, "f.partial", exists[i] == STORE_EXISTS_REPLACE ? "partial" : "another", 7));
+		ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	}
+	MUST(unlinkat(dir, "f.partial", 0) == 0);
+	ck_assert_int_eq(store_file_upload(&f, &s, dir, "f", &HOW(.keep_partial = true, .exists = exists[0])), 0);
+	ck_assert_int_eq(write_at(&s, 0, "partial", 7), 0);
+	s.ops->close(s.arg);
+	ck_assert(unit_dir_holds(dir, "f.partial", "partial", 7));
+	ck_assert_int_eq(unit_dir_count(dir, "", NULL), 1);
+	unit_dir_close(dir);
+}
+END_TEST
+
 /* Where `taken` says so, links are not to be had, and while that is found out somebody else takes the name. */
 static bool taken;
 
@@ -1211,6 +1236,7 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
     a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
+    what_arrived_of_a_broken_upload_replaces_nothing_that_is_to_stay,
     two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
     what_arrived_of_a_broken_upload_can_be_kept,
     an_upload_in_place_is_written_only_when_it_is_whole, an_upload_in_place_that_fails_puts_the_old_file_back,
