@@ -98,6 +98,7 @@ struct client_view {
 	void (*tick)(void *arg, const struct client_state *state);            /* a few times a second */
 	void (*done)(void *arg, const struct client_job *job);                /* a verdict */
 	void (*packet)(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len);
+	void (*stranger)(void *arg, const struct addr *from, const uint8_t *buf, size_t len); /* not from the peer */
 	void *arg;
 };
 

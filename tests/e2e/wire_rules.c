@@ -570,6 +570,24 @@ START_TEST(trace_shows_every_packet_in_words)
 }
 END_TEST
 
+/* Why nothing is taken can be seen: it comes from somebody else. */
+START_TEST(trace_shows_what_strangers_send)
+{
+	char words[96];
+	listen_here();
+	client_start(&c, "get", "--trace", "--retries", "0", url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&second, "127.0.0.2");
+	second.peer = listener.from;
+	wire_data(&second, 2, data, 100);
+	wire_expect_error(&second, 5);
+	ends(SILENT);
+	snprintf(words, sizeof(words), "received DATA <block=2, 100 bytes> (127.0.0.2:%u is not the peer)",
+	    wire_port(&second));
+	says(words);
+}
+END_TEST
+
 START_TEST(json_is_one_object_for_each_file)
 {
 	listen_here();
@@ -691,6 +709,6 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
-    trace_shows_every_packet_in_words, json_is_one_object_for_each_file,
+    trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)
