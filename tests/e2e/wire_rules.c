@@ -607,6 +607,29 @@ START_TEST(json_is_one_object_for_each_file)
 }
 END_TEST
 
+/* Long names are not cut in the middle of a character. */
+START_TEST(json_is_json_whatever_the_name)
+{
+	char long_url[PATH_ROOM];
+	listen_here();
+	snprintf(long_url, sizeof(long_url), "tftp://127.0.0.1:%u/x", wire_port(&listener));
+	for (int i = 0; i < 45; i++)
+		strcat(long_url, "\xc3\xa4");
+	client_start(&c, "get", "--json", long_url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&tid, "127.0.0.1");
+	tid.peer = listener.from;
+	wire_oack(&tid, "tsize", "99", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	char command[2 * PATH_ROOM];
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "exit(decode_json($_)->{note} =~ /announced 99 bytes .*\\x{e4}\" and sent 700$/ ? 0 : 1)' '%s'", c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 /* A file on standard output leaves standard error to the objects, and to nothing else. */
 START_TEST(json_is_alone_on_standard_error)
 {
@@ -710,5 +733,6 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
+    json_is_json_whatever_the_name,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)
