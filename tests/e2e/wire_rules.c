@@ -6,6 +6,7 @@
 #include "wire_process.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -460,6 +461,49 @@ START_TEST(server_that_breaks_off_is_followed_and_the_file_is_whole)
 }
 END_TEST
 
+/* What went to standard output cannot be taken back: the next server's file would come behind it. */
+static void breaks_off_on_stdout(bool goes_away, int status)
+{
+	char both[128];
+	listen_here();
+	wire_open(&second, "127.0.0.1");
+	snprintf(both, sizeof(both), "tftp://127.0.0.1:%u,127.0.0.1:%u/name", wire_port(&listener), wire_port(&second));
+	client_start(&c, "get", "--timeout", "1", both, "-", NULL);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	if (goes_away)
+		wire_close(&tid);
+	ends(status);
+	ck_assert(file_is(c.out, data, 512));
+	ck_assert(!wire_recv(&second, 0));
+	wire_close(&listener);
+	wire_close(&second);
+}
+
+START_TEST(server_that_breaks_off_on_standard_output_is_not_followed)
+{
+	breaks_off_on_stdout(true, REFUSED);
+	breaks_off_on_stdout(false, SILENT);
+}
+END_TEST
+
+START_TEST(interrupt_says_how_many_files_are_complete)
+{
+	listen_here();
+	client_start(&c, "get", "--no-options", url, url, url, ".", NULL);
+	for (int i = 0; i < 2; i++) {
+		take(OP_RRQ);
+		if (i == 0)
+			wire_write_rest(&tid, 512, data, 700);
+	}
+	kill(c.pid, SIGINT);
+	ends(130);
+	says("interrupted, 1 of 3 files are complete");
+	ck_assert_uint_eq(client_lines(&c), 1);
+}
+END_TEST
+
 START_TEST(words_of_a_server_are_worth_more_than_the_silence_of_another)
 {
 	listen_twice();
@@ -729,6 +773,7 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
     server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
+    server_that_breaks_off_on_standard_output_is_not_followed, interrupt_says_how_many_files_are_complete,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
