@@ -67,7 +67,10 @@ static void on_stranger(struct endpoint *e, const struct udp_datagram *d, const 
     mono_t now)
 {
 	struct task *t = e->owner;
+	const struct client_view *view = t->client->view;
 
+	if (view->stranger != NULL)
+		view->stranger(view->arg, &d->from, d->buf, d->len);
 	if (p != NULL && t->session.any_port && !addr_same_host(&t->session.peer, &d->from) &&
 	    (p->op == PACKET_OACK || p->op == PACKET_DATA || p->op == PACKET_ACK))
 		t->elsewhere = d->from;

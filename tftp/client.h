@@ -60,8 +60,8 @@ struct client_options {
 struct client_outcome {
 	enum client_status status;
 	bool decided;          /* false: it was never begun, or is under way */
-	char message[512];     /* what went wrong: one sentence without a newline, safe for a terminal */
-	char note[256];        /* what was odd although it worked, or empty */
+	char message[768];     /* what went wrong: one sentence without a newline, safe for a terminal */
+	char note[512];        /* what was odd although it worked, or empty */
 	char peer[ADDR_TEXT];  /* who answered, or was asked last; may be empty */
 	uint64_t bytes;        /* of the file */
 	uint64_t resent;
@@ -98,6 +98,7 @@ struct client_view {
 	void (*tick)(void *arg, const struct client_state *state);            /* a few times a second */
 	void (*done)(void *arg, const struct client_job *job);                /* a verdict */
 	void (*packet)(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len);
+	void (*stranger)(void *arg, const struct addr *from, const uint8_t *buf, size_t len); /* not from the peer */
 	void *arg;
 };
 

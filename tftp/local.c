@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+/* As linux/magic.h has them, which not every libc comes with. */
+#define PROC_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
 
 const char *local_tail(const char *path)
 {
@@ -116,6 +121,14 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 	return fd < 0 ? fd : store_file_stream(f, store, fd, text);
 }
 
+/* Files of /proc and /sys are made as they are read: their size says nothing, mostly 0 or a page. */
+static bool is_generated(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_MAGIC || fs.f_type == SYSFS_MAGIC);
+}
+
 int local_source(struct store_file *f, struct store *store, const char *local, bool text, size_t keep, uint64_t *size,
     bool *stream)
 {
@@ -132,7 +145,7 @@ int local_source(struct store_file *f, struct store *store, const char *local, b
 		return err;
 	}
 	/* Standard input may be a file that somebody has read a part of: then it is a stream like any other. */
-	if (S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0)
+	if (S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0 && !is_generated(fd))
 		*size = (uint64_t)st.st_size;
 	*stream = *size == UINT64_MAX;
 	return store_file_source(f, store, fd, *size, text, keep);

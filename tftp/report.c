@@ -111,6 +111,15 @@ static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t 
 	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
 }
 
+static void stranger(void *arg, const struct addr *from, const uint8_t *buf, size_t len)
+{
+	char line[1024], text[ADDR_TEXT];
+
+	(void)arg;
+	fprintf(stderr, "%s (%s is not the peer)\n", trace_packet(line, sizeof(line), false, from, buf, len),
+	    addr_print(from, text));
+}
+
 /* Setting up. */
 
 static bool writes_to_stdout(const struct client_job *jobs, size_t n)
@@ -134,6 +143,7 @@ void report_update(struct report *r, const struct client_job *jobs, size_t n)
 		.tick = bar && !a->quiet && !a->options.trace ? tick : NULL,
 		.done = done,
 		.packet = a->options.trace ? packet : NULL,
+		.stranger = a->options.trace ? stranger : NULL,
 		.arg = r,
 	};
 }

@@ -56,14 +56,22 @@ int shell_complain(const char *fmt, ...)
 
 /* Reading. */
 
-/* The line that is in the buffer, if one is. */
+/*
+ * The line that is in the buffer, if one is. What does not fit is dropped and remembered in too_long: its rest is no
+ * command of its own.
+ */
 static bool take_line(struct shell *s, char *line, size_t cap)
 {
 	char *end = memchr(s->buf, '\n', s->len);
 	size_t len = end != NULL ? (size_t)(end - s->buf) : s->len, used = end != NULL ? len + 1 : len;
 
-	if (end == NULL && s->len < sizeof(s->buf) && !(s->eof && s->len > 0))
+	if (end == NULL && s->len == sizeof(s->buf)) {
+		s->too_long = true;
+		s->len = 0;
+	}
+	if (end == NULL && !(s->eof && (s->len > 0 || s->too_long)))
 		return false;
+	s->too_long |= len >= cap;
 	snprintf(line, cap, "%.*s", (int)len, s->buf);
 	memmove(s->buf, s->buf + used, s->len - used);
 	s->len -= used;
@@ -104,7 +112,11 @@ enum shell_line shell_read(struct shell *s, const char *prompt, char *line, size
 		else
 			s->len += (size_t)n;
 	}
-	return SHELL_LINE;
+	if (!s->too_long)
+		return SHELL_LINE;
+	s->too_long = false;
+	shell_complain("a line has more than %zu bytes; it was passed over", cap - 1);
+	return SHELL_TOO_LONG;
 }
 
 /* Running. */
@@ -161,13 +173,14 @@ int shell_run(struct shell *s)
 {
 	struct sigaction interrupt = {.sa_handler = on_interrupt};
 	char line[sizeof(s->buf)];
-	int status, first = 0;
+	int status, first = 0, ended;
 
 	s->interactive = true;
 	s->terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	if (s->terminal)
 		sigaction(SIGINT, &interrupt, NULL);
 	while (!s->quit) {
+		status = 0;
 		switch (shell_read(s, "tftp> ", line, sizeof(line))) {
 		case SHELL_EOF:
 			if (s->terminal)
@@ -176,15 +189,19 @@ int shell_run(struct shell *s)
 			break;
 		case SHELL_INTERRUPTED:
 			break;
+		case SHELL_TOO_LONG:
+			status = CLIENT_USAGE;
+			break;
 		case SHELL_LINE:
 			status = run_line(s, line);
-			if (first == 0)
-				first = status;
-			/* A person goes on after ^C; a script was meant as a whole. */
-			if (!s->terminal && client_interrupted(s->client))
+			/* A person goes on after ^C; a script was meant as a whole, and other signals are for all of us. */
+			ended = client_interrupted(s->client);
+			if (ended != 0 && !(s->terminal && ended == SIGINT))
 				s->quit = true;
 			break;
 		}
+		if (first == 0)
+			first = status;
 	}
 	return s->terminal ? 0 : first;
 }

@@ -21,6 +21,7 @@ struct shell {
 	char buf[4096];          /* standard input, read but not used */
 	size_t len;
 	bool eof;
+	bool too_long;           /* a part of the present line was dropped */
 };
 
 void shell_init(struct shell *s, struct args *args, struct report *report, struct client *client);
@@ -38,9 +39,12 @@ int shell_command(struct shell *s, int argc, char **argv);
  */
 int shell_run(struct shell *s);
 
-enum shell_line { SHELL_LINE, SHELL_EOF, SHELL_INTERRUPTED };
+enum shell_line { SHELL_LINE, SHELL_EOF, SHELL_INTERRUPTED, SHELL_TOO_LONG };
 
-/* Read a line without its newline, after a prompt if there is somebody to see it. What is too long is cut. */
+/*
+ * Read a line without its newline, after a prompt if there is somebody to see it. SHELL_TOO_LONG: it had `cap` bytes or
+ * more, which has been said.
+ */
 enum shell_line shell_read(struct shell *s, const char *prompt, char *line, size_t cap);
 
 /* Complain on standard error; returns CLIENT_USAGE. */

@@ -79,8 +79,8 @@ static bool worth_asking_another(const struct task *t)
 	case CLIENT_INTERRUPTED:
 		return false;
 	case CLIENT_HOST:
-	case CLIENT_REFUSED:
 		return true;
+	case CLIENT_REFUSED:
 	case CLIENT_SILENT:
 		return out->bytes == 0 || (!t->job->write && !t->stream);
 	default:

@@ -184,8 +184,8 @@ static void interrupted(struct task *t, const struct transfer_result *r)
 
 	verdict_say(&t->job->out, CLIENT_INTERRUPTED, "interrupted after %llu bytes of \"%s\" %s %s, %s; run it again",
 	    (unsigned long long)r->bytes, printable(job->remote).text, job->write ? "to" : "from",
-	    printable(t->host->name).text, job->write ? "which it was told" :
-	    t->stream ? "what came was passed on" : "nothing of it is kept");
+	    printable(t->host->name).text, job->write ? transfer_proved(&t->session.transfer) ? "which it was told" :
+	    "which has not answered" : t->stream ? "what came was passed on" : "nothing of it is kept");
 }
 
 /* The transfer is complete; what does not fit is worth a word. */
@@ -195,7 +195,7 @@ static void remark(struct task *t, const struct transfer_result *r)
 	struct stat st;
 
 	if (!t->job->write && !t->job->text && out->terms.tsize != TSIZE_UNKNOWN && out->terms.tsize != r->bytes)
-		snprintf(out->note, sizeof(out->note), "%.60s announced %llu bytes for \"%.80s\" and sent %llu",
+		snprintf(out->note, sizeof(out->note), "%s announced %llu bytes for \"%s\" and sent %llu",
 		    printable(t->host->name).text, (unsigned long long)out->terms.tsize, printable(t->job->remote).text,
 		    (unsigned long long)r->bytes);
 	if (t->job->write && t->size != UINT64_MAX && fstat(t->file.fd, &st) == 0 && (uint64_t)st.st_size > t->size)

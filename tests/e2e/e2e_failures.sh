@@ -11,6 +11,7 @@ bytes 20000 "$tmp/root/medium"
 chmod 666 "$tmp/root/file"
 start_tftpd server "$tmp/root"
 url=tftp://127.0.0.1:$port
+served=$port
 
 # says_all URL: the line in $tmp/err names the host and the file, and what to try, which comes behind a semicolon or is
 # a question
@@ -97,11 +98,35 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	chmod 333 "$tmp/theirs/box"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/new)
 	check "a directory need not be readable" cmp -s "$tmp/root/file" "$tmp/theirs/box/new"
+	echo old >"$tmp/theirs/box/protected"
+	chmod 444 "$tmp/theirs/box/protected"
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/protected 2>"$tmp/err")
+	check "a file that must not be written is not replaced either" \
+	    test "$?$(cat "$tmp/theirs/box/protected")" = 23old
 	(cd "$tmp/theirs" && $anybody ./tftp put secret "$url/new" 2>"$tmp/err")
 	check "a file that must not be read" test $? = 26
 	check "it is said what to do about that" says_all "$url/new"
 else
 	skip "a directory and a file without permission: nobody else can be had here"
+fi
+
+ln -s there "$tmp/link"
+echo old >"$tmp/there"
+"$tftp" get "$url/file" "$tmp/link"
+check "a symbolic link stays one (exit status $?)" test "$(readlink "$tmp/link")" = there
+same "and what it names is replaced" "$tmp/root/file" "$tmp/there"
+
+# A host with two addresses, of which the first has no server.
+printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
+two='mount --bind "$0/hosts" /etc/hosts && exec "$@"'
+# shellcheck disable=SC2016
+if unshare -m sh -c "$two" "$tmp" true 2>/dev/null &&
+	[ "$(unshare -m sh -c "$two" "$tmp" getent ahostsv4 two.example | grep -c DGRAM)" = 2 ]; then
+	unshare -m sh -c "$two" "$tmp" "$tftp" get "tftp://two.example:$served/file" "$tmp/here/new"
+	check "where an address has no server the next one is asked (exit status $?)" cmp -s "$tmp/root/file" "$tmp/here/new"
+	rm -f "$tmp/here/new"
+else
+	skip "a host with two addresses: it cannot be made here"
 fi
 
 # A disk that is full: 64 KB for a file of 100,000 bytes.

@@ -95,6 +95,16 @@ check "whose object is on standard error as well" grep -q '^{"operation":"get",.
 same "put from standard input" "$tmp/root/f513" "$tmp/root/from-file"
 "$tftp" put - "$url/from-nothing" </dev/null
 same "put of nothing" "$tmp/root/f0" "$tmp/root/from-nothing"
+"$tftp" put /proc/sys/kernel/ostype "$url/from-proc"
+cat /proc/sys/kernel/ostype >"$tmp/ostype"
+same "put of a file whose size is said to be 0" "$tmp/ostype" "$tmp/root/from-proc"
+if [ -e /sys/class/net/lo/mtu ]; then
+	"$tftp" put /sys/class/net/lo/mtu "$url/from-sys"
+	cat /sys/class/net/lo/mtu >"$tmp/mtu"
+	same "put of a file that is shorter than it says" "$tmp/mtu" "$tmp/root/from-sys"
+else
+	skip "a file that is shorter than it says: there is no /sys"
+fi
 if under_memcheck; then
 	skip "a closed standard input: valgrind opens what is closed"
 else

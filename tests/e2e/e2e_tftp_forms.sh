@@ -148,6 +148,13 @@ hpa_faults() {
 	check "a session that makes no sense has a status" test $? = 64
 	check "each of its lines is answered by one" test "$(wc -l <"$tmp/err")" -eq 7
 	check "a prompt is for a terminal" test -z "$(cat "$tmp/out")"
+	fresh
+	perl -e 'print "connect 127.0.0.1\n?", "x" x 4095, "get f513\n", "get f1\nget ", "x" x 9000' >"$tmp/stdin"
+	in_dir "$tftp"
+	check "a line that is too long has a status" test $? = 64
+	check "and is one error, however long it is" test "$(grep -c 'passed over' "$tmp/err")$(wc -l <"$tmp/err")" = 22
+	check "the end of it is no command" test ! -e "$here/f513"
+	same "the next one is" "$tmp/root/f1" "$here/f1"
 	printf 'nobody.invalid\nstatus\n' >"$tmp/stdin"
 	in_dir "$tftp"
 	check "a first line that is neither a command nor a host is no command" grep -q '^tftp: ?Invalid command' "$tmp/err"

@@ -6,6 +6,7 @@
 #include "wire_process.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -447,6 +448,49 @@ START_TEST(server_that_breaks_off_is_followed_and_the_file_is_whole)
 }
 END_TEST
 
+/* What went to standard output cannot be taken back: the next server's file would come behind it. */
+static void breaks_off_on_stdout(bool goes_away, int status)
+{
+	char both[128];
+	listen_here();
+	wire_open(&second, "127.0.0.1");
+	snprintf(both, sizeof(both), "tftp://127.0.0.1:%u,127.0.0.1:%u/name", wire_port(&listener), wire_port(&second));
+	client_start(&c, "get", "--timeout", "1", both, "-", NULL);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	if (goes_away)
+		wire_close(&tid);
+	ends(status);
+	ck_assert(file_is(c.out, data, 512));
+	ck_assert(!wire_recv(&second, 0));
+	wire_close(&listener);
+	wire_close(&second);
+}
+
+START_TEST(server_that_breaks_off_on_standard_output_is_not_followed)
+{
+	breaks_off_on_stdout(true, REFUSED);
+	breaks_off_on_stdout(false, SILENT);
+}
+END_TEST
+
+START_TEST(interrupt_says_how_many_files_are_complete)
+{
+	listen_here();
+	client_start(&c, "get", "--no-options", url, url, url, ".", NULL);
+	for (int i = 0; i < 2; i++) {
+		take(OP_RRQ);
+		if (i == 0)
+			wire_write_rest(&tid, 512, data, 700);
+	}
+	kill(c.pid, SIGINT);
+	ends(130);
+	says("interrupted, 1 of 3 files are complete");
+	ck_assert_uint_eq(client_lines(&c), 1);
+}
+END_TEST
+
 START_TEST(words_of_a_server_are_worth_more_than_the_silence_of_another)
 {
 	listen_twice();
@@ -557,6 +601,24 @@ START_TEST(trace_shows_every_packet_in_words)
 }
 END_TEST
 
+/* Why nothing is taken can be seen: it comes from somebody else. */
+START_TEST(trace_shows_what_strangers_send)
+{
+	char words[96];
+	listen_here();
+	client_start(&c, "get", "--trace", "--retries", "0", url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&second, "127.0.0.2");
+	second.peer = listener.from;
+	wire_data(&second, 2, data, 100);
+	wire_expect_error(&second, 5);
+	ends(SILENT);
+	snprintf(words, sizeof(words), "received DATA <block=2, 100 bytes> (127.0.0.2:%u is not the peer)",
+	    wire_port(&second));
+	says(words);
+}
+END_TEST
+
 START_TEST(json_is_one_object_for_each_file)
 {
 	listen_here();
@@ -572,6 +634,29 @@ START_TEST(json_is_one_object_for_each_file)
 	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
 	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}\"; "
 	    "END { exit(\"@s\" eq \"68:0:name 0:700:name\" ? 0 : 1) }' '%s'", c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* Long names are not cut in the middle of a character. */
+START_TEST(json_is_json_whatever_the_name)
+{
+	char long_url[PATH_ROOM];
+	listen_here();
+	snprintf(long_url, sizeof(long_url), "tftp://127.0.0.1:%u/x", wire_port(&listener));
+	for (int i = 0; i < 45; i++)
+		strcat(long_url, "\xc3\xa4");
+	client_start(&c, "get", "--json", long_url, "local", NULL);
+	wire_expect_request(&listener, OP_RRQ);
+	wire_open(&tid, "127.0.0.1");
+	tid.peer = listener.from;
+	wire_oack(&tid, "tsize", "99", NULL);
+	wire_expect_ack(&tid, 0);
+	wire_write_rest(&tid, 512, data, 700);
+	ends(0);
+	char command[2 * PATH_ROOM];
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "exit(decode_json($_)->{note} =~ /announced 99 bytes .*\\x{e4}\" and sent 700$/ ? 0 : 1)' '%s'", c.out);
 	ck_assert_int_eq(system(command), 0);
 }
 END_TEST
@@ -675,9 +760,11 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     server_that_lacks_the_file_is_followed_by_the_next, server_that_is_silent_is_followed_within_seconds,
     server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
+    server_that_breaks_off_on_standard_output_is_not_followed, interrupt_says_how_many_files_are_complete,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
-    trace_shows_every_packet_in_words, json_is_one_object_for_each_file,
+    trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
+    json_is_json_whatever_the_name,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)

@@ -186,6 +186,21 @@ START_TEST(interrupt_ends_the_transfer_and_not_the_session)
 }
 END_TEST
 
+START_TEST(other_signals_end_the_transfer_and_the_session)
+{
+	session(80);
+	type("get name\r");
+	take("name", OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	ck_assert_int_eq(kill(pid, SIGTERM), 0);
+	wire_expect_error(&tid, 0);
+	sees("interrupted");
+	ends(0);
+	ck_assert_uint_eq(dir_entries(files_dir()), 0);
+}
+END_TEST
+
 START_TEST(interrupt_at_the_prompt_begins_a_new_line)
 {
 	session(80);
@@ -256,5 +271,6 @@ START_TEST(progress_is_one_line_of_the_terminals_width)
 END_TEST
 
 WIRE_MAIN("wire_shell", commands_are_prompted_for_and_end_of_file_quits, missing_words_are_asked_for,
-    interrupt_ends_the_transfer_and_not_the_session, interrupt_at_the_prompt_begins_a_new_line,
+    interrupt_ends_the_transfer_and_not_the_session, other_signals_end_the_transfer_and_the_session,
+    interrupt_at_the_prompt_begins_a_new_line,
     failures_are_said_and_the_session_goes_on, progress_is_one_line_of_the_terminals_width)
