@@ -361,7 +361,8 @@ cat >"$tmp/slow.c" <<'END'
 #include <unistd.h>
 int fsync(int fd) { (void)fd; usleep(500000); return 0; }
 END
-if ! grep -qaE '__(asan|tsan)_init' "$tftpd" && ${CC:-cc} -shared -fPIC -o "$tmp/slow.so" "$tmp/slow.c" 2>/dev/null; then
+if ! under_memcheck && ! grep -qaE '__(asan|tsan)_init' "$tftpd" &&
+    ${CC:-cc} -shared -fPIC -o "$tmp/slow.so" "$tmp/slow.c" 2>/dev/null; then
 	free_port
 	log=$tmp/slow.log
 	start slow env LD_PRELOAD="$tmp/slow.so" "$tftpd" -c -a "127.0.0.1:$port" "$tmp/root"
