@@ -24,7 +24,7 @@ static void put(int dir, const char *name)
 static void settle(int dir)
 {
 	static time_t ago = 1000;
-	struct timespec times[2] = {{.tv_sec = time(NULL) - ++ago}, {.tv_sec = time(NULL) - ago}};
+	struct timespec then = {.tv_sec = time(NULL) - ++ago}, times[2] = {then, then};
 
 	MUST(futimens(dir, times) == 0);
 }
