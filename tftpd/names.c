@@ -259,7 +259,7 @@ static int rules_refused(const struct names *n, int code, const struct remap_res
 	return NAMES_RULES;
 }
 
-/* A part of the name is "..", also where backslashes are slashes. */
+/* A part of the name is "..", also where backslashes are slashes: it would leave what is put before it. */
 static bool climbs(const char *name)
 {
 	for (;;) {
@@ -304,6 +304,8 @@ static int find_mapped(const struct names *n, const struct names_ask *ask, const
 		note(ask, "stored as", renamed);
 		mapped = renamed;
 	}
+	if (n->config->prefix != NULL && climbs(mapped))
+		return -EXDEV;
 	dress(n, mapped, dressed);
 	if (strlen(dressed) >= sizeof(f->name))
 		return PATH_TOO_LONG;

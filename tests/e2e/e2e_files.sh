@@ -182,6 +182,18 @@ printf '\\Boot\\BCD\nPUT x.pvt\n' >"$tmp/list"
 told "--map-test shows what becomes of names" 0 '^becomes +/Boot/BCD$' --map-test "$tmp/list" -m "$tmp/rules" "$tmp/root"
 told "--map-test shows refusals" 0 '^refused +by the rule in line 2: private$' --map-test "$tmp/list" -m "$tmp/rules" "$tmp/root"
 
+mkdir "$tmp/root/public"
+printf 'public' >"$tmp/root/public/in"
+printf 'not' >"$tmp/root/out"
+chmod 644 "$tmp/root/public/in" "$tmp/root/out"
+start_tftpd prefix --path-prefix /public/ "$tmp/root"
+answer "--path-prefix goes before names" 'R in octet' 'served 6 *'
+answer "and no name leaves it" 'R ../out octet' 'ERROR 2'
+answer "with backslashes neither" 'R ..%5cout octet' 'ERROR 2'
+answer "nor by a way that is there" 'R in/../../out octet' 'ERROR 2'
+stop "$pid"
+rm -r "$tmp/root/public" "$tmp/root/out"
+
 # ---- uploads --------------------------------------------------------------------------------------------------------
 
 left() { (cd "$tmp/root" && find . -newer "$tmp/mark" -type f | sort | tr '\n' ' '); }
