@@ -328,6 +328,11 @@ without() {
 }
 if [ -e "$preload" ]; then
 	without linkat 1
+	echo "ppoll 22 2 1 1" >"$tmp/plan"
+	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload \
+	    timeout 40 "$tftp" --blksize 512 --windowsize 1 get "$url/large" new 2>"$tmp/err")
+	check "a get that cannot wait any more is a failure" test "$?$(wc -l <"$tmp/err")$(ls -A "$tmp/here")" = 71old
+	check "and says why" says_all "$url/large"
 	echo "openat 95 1 1 1" >"$tmp/plan"
 	chmod 640 "$tmp/here/old"
 	ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload "$tftp" get "$url/large" \
