@@ -115,6 +115,15 @@ echo old >"$tmp/there"
 "$tftp" get "$url/file" "$tmp/link"
 check "a symbolic link stays one (exit status $?)" test "$(readlink "$tmp/link")" = there
 same "and what it names is replaced" "$tmp/root/file" "$tmp/there"
+mkdir "$tmp/links"
+ln -s links/first "$tmp/dangling"
+ln -s second "$tmp/links/first"
+(cd "$tmp" && "$tftp" get "$url/file" dangling)
+check "so does one to a file that is not there yet (exit status $?)" test "$(readlink "$tmp/dangling")" = links/first
+same "which is made" "$tmp/root/file" "$tmp/links/second"
+ln -s round "$tmp/round"
+"$tftp" get "$url/file" "$tmp/round" 2>"$tmp/err"
+check "links that go round are a local write error" test "$?$(readlink "$tmp/round")" = 23round
 
 # A host with two addresses, of which the first has no server.
 printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
