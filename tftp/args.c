@@ -268,26 +268,6 @@ static bool takes_value(const struct opt *opt, bool files)
 	return opt->value != NULL || (opt->id == ID_FILE_OR_LITERAL && files);
 }
 
-/* Whether -g or -p is among the options: it decides what -l means, wherever it stands. */
-static bool has_verb(int argc, char **argv)
-{
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && strcmp(argv[i], "-c") != 0; i++) {
-		if (strcmp(argv[i], "--get") == 0 || strcmp(argv[i], "--put") == 0)
-			return true;
-		if (argv[i][0] != '-' || argv[i][1] == '-')
-			continue;
-		for (const char *p = argv[i] + 1; *p != '\0'; p++) {
-			const struct opt *opt = by_letter(*p);
-
-			if (*p == 'g' || *p == 'p')
-				return true;
-			if (opt == NULL || takes_value(opt, true))
-				break;
-		}
-	}
-	return false;
-}
-
 /* The option of that long name, whole or any unique beginning. NULL and *n: how many it could be. */
 static const struct opt *by_name(const char *name, size_t len, int *n)
 {
@@ -304,6 +284,31 @@ static const struct opt *by_name(const char *name, size_t len, int *n)
 		found = &table[i];
 	}
 	return *n == 1 ? found : NULL;
+}
+
+/* Whether -g or -p is among the options: it decides what -l means, wherever it stands. */
+static bool has_verb(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && strcmp(argv[i], "-c") != 0; i++) {
+		const struct opt *named = NULL;
+		int n;
+
+		if (argv[i][0] == '-' && argv[i][1] == '-')
+			named = by_name(argv[i] + 2, strcspn(argv[i] + 2, "="), &n);
+		if (named != NULL && (named->id == ID_GET || named->id == ID_PUT))
+			return true;
+		if (argv[i][0] != '-' || argv[i][1] == '-')
+			continue;
+		for (const char *p = argv[i] + 1; *p != '\0'; p++) {
+			const struct opt *opt = by_letter(*p);
+
+			if (*p == 'g' || *p == 'p')
+				return true;
+			if (opt == NULL || takes_value(opt, true))
+				break;
+		}
+	}
+	return false;
 }
 
 static int long_option(struct walk *w)

@@ -188,7 +188,7 @@ bool attempt_ended_early(struct task *t)
 	return t->out_of_time || t->client->interrupted != 0;
 }
 
-/* The most that a window can hold. A server that takes none of the options has blocks of 512, whatever was asked for. */
+/* The most that a window can hold. A server that takes none of the options has blocks of 512, whatever was asked. */
 static size_t window_bytes(const struct task *t)
 {
 	size_t most = (size_t)t->blksize * t->windowsize;
@@ -273,8 +273,8 @@ static int open_session(struct task *t, const struct store *store, mono_t now)
 }
 
 /*
- * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and the
- * next attempt begins with that.
+ * What was read from a pipe cannot be read again. Until something of it is acknowledged all of it is still there, and
+ * the next attempt begins with that.
  */
 static void park(struct task *t)
 {

@@ -242,6 +242,23 @@ static int wait_once(struct client *c)
 	return err;
 }
 
+/* The loop cannot wait any more: nothing of what runs will end well. */
+static void drop_all(struct client *c, int err)
+{
+	struct task *t;
+
+	while ((t = c->tasks) != NULL) {
+		c->tasks = t->next;
+		c->live--;
+		if (!t->complete) {
+			verdict_say(&t->job->out, CLIENT_REFUSED, "cannot wait for %s to answer for \"%s\": %s; try again",
+			    printable(t->job->host).text, printable(t->job->remote).text, strerror(-err));
+			client_job_done(c, t->job);
+		}
+		task_del(t);
+	}
+}
+
 static enum client_status worst(const struct client *c)
 {
 	if (c->interrupted != 0)
@@ -254,6 +271,8 @@ static enum client_status worst(const struct client *c)
 
 enum client_status client_run(struct client *c, struct client_job *jobs, size_t n)
 {
+	int err = 0;
+
 	c->jobs = jobs;
 	c->njobs = n;
 	c->most = at_a_time(c);
@@ -265,14 +284,16 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	c->exchange->without = c->options->without;
 	if (c->view->tick != NULL)
 		loop_timer_set(&c->loop, &c->tick, c->started + TICK);
-	for (;;) {
+	while (err == 0) {
 		begin_jobs(c);
 		reap(c);
 		if (c->live == 0 && (c->begun == n || c->interrupted != 0))
 			break;
-		if (c->live > 0 && wait_once(c) != 0)
-			break;
+		if (c->live > 0)
+			err = wait_once(c);
 	}
+	if (err != 0)
+		drop_all(c, err);
 	loop_timer_clear(&c->loop, &c->tick);
 	return worst(c);
 }

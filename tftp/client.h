@@ -112,8 +112,9 @@ struct client *client_new(const struct client_options *options, const struct cli
 void client_del(struct client *c);
 
 /*
- * Run the jobs, options->parallel at a time; one at a time where one's data goes to standard output. Returns 0, or the status of the first that failed. SIGINT, SIGTERM and
- * SIGHUP, unless they are ignored, end the run (and stay blocked after it): CLIENT_INTERRUPTED.
+ * Run the jobs, options->parallel at a time; one at a time where one's data goes to standard output. Returns 0, or
+ * the status of the first that failed. SIGINT, SIGTERM and SIGHUP, unless they are ignored, end the run (and stay
+ * blocked after it): CLIENT_INTERRUPTED.
  */
 enum client_status client_run(struct client *c, struct client_job *jobs, size_t n);
 

@@ -93,8 +93,8 @@ void client_job_done(struct client *c, struct client_job *job);
 void client_tidy(struct client *c, int dir);
 
 /*
- * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever else
- * runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
+ * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever
+ * else runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
  */
 bool client_await(struct client *c, int fd, mono_t until);
 
@@ -108,9 +108,9 @@ bool task_next(struct task *t);
 void task_del(struct task *t);
 
 /*
- * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was sent,
- * and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave, unless that
- * is gone. attempt_remember: what worked is what the next file begins with.
+ * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was
+ * sent, and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave,
+ * unless that is gone. attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
@@ -130,8 +130,8 @@ unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
 uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
 
 /*
- * lookup.c: addr_resolve, but it ends with EAI_AGAIN at `until`, or when a signal ends the run: a name server that does not
- * answer takes its time.
+ * lookup.c: addr_resolve, but it ends with EAI_AGAIN at `until`, or when a signal ends the run: a name server that does
+ * not answer takes its time.
  */
 int lookup(struct client *c, const char *host, const char *port, int family, struct addr *out, int max, mono_t until);
 

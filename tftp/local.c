@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -15,6 +14,8 @@
 #define PROC_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
 
+#define LINKS_MAX 40 /* as the kernel has it */
+
 const char *local_tail(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -22,11 +23,30 @@ const char *local_tail(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
+/* To where a chain of symbolic links ends, whether there is a file or not yet. */
+static int follow(char path[PATH_MAX])
+{
+	char to[PATH_MAX], next[PATH_MAX];
+
+	for (int links = 0; links < LINKS_MAX; links++) {
+		ssize_t len = readlink(path, to, sizeof(to) - 1);
+		int dir;
+
+		if (len < 0)
+			return 0;
+		to[len] = '\0';
+		dir = *to == '/' ? 0 : (int)(local_tail(path) - path);
+		if (snprintf(next, sizeof(next), "%.*s%s", dir, path, to) >= PATH_MAX)
+			return -ENAMETOOLONG;
+		strcpy(path, next);
+	}
+	return -ELOOP;
+}
+
 static int target(const char *local, const char *remote, char path[PATH_MAX])
 {
 	const char *own = local_tail(remote);
 	struct stat st;
-	char real[PATH_MAX];
 	int n = snprintf(path, PATH_MAX, "%s", local);
 
 	if (n < PATH_MAX && stat(local, &st) == 0 && S_ISDIR(st.st_mode)) {
@@ -36,9 +56,7 @@ static int target(const char *local, const char *remote, char path[PATH_MAX])
 	}
 	if (n >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real) != NULL)
-		strcpy(path, real);
-	return 0;
+	return follow(path);
 }
 
 /* A terminal, a pipe, /dev/null. */

@@ -19,8 +19,8 @@ struct report {
 void report_init(struct report *r, const struct args *args);
 
 /*
- * Before each run: what the view shows follows what the arguments say now, and where a job's data goes to standard output
- * nothing else does.
+ * Before each run: what the view shows follows what the arguments say now, and where a job's data goes to standard
+ * output nothing else does.
  */
 void report_update(struct report *r, const struct client_job *jobs, size_t n);
 

@@ -148,11 +148,11 @@ void verdict_early(struct task *t, const char *why)
 	struct printable file = printable(t->job->remote), host = printable(t->job->host);
 
 	if (t->client->interrupted != 0)
-		verdict_say(&t->job->out, CLIENT_INTERRUPTED, "interrupted before %s was asked for \"%s\", %s; run it again", host.text,
-		    file.text, why);
+		verdict_say(&t->job->out, CLIENT_INTERRUPTED, "interrupted before %s was asked for \"%s\", %s; run it again",
+		    host.text, file.text, why);
 	else
-		verdict_say(&t->job->out, CLIENT_SILENT, "%s was not asked for \"%s\" within %u seconds (--max-time): %s; allow it more",
-		    host.text, file.text, t->client->options->max_time, why);
+		verdict_say(&t->job->out, CLIENT_SILENT, "%s was not asked for \"%s\" within %u seconds (--max-time): %s; "
+		    "allow it more", host.text, file.text, t->client->options->max_time, why);
 }
 
 static void failed(struct task *t, const struct transfer_result *r)

@@ -115,6 +115,15 @@ echo old >"$tmp/there"
 "$tftp" get "$url/file" "$tmp/link"
 check "a symbolic link stays one (exit status $?)" test "$(readlink "$tmp/link")" = there
 same "and what it names is replaced" "$tmp/root/file" "$tmp/there"
+mkdir "$tmp/links"
+ln -s links/first "$tmp/dangling"
+ln -s second "$tmp/links/first"
+(cd "$tmp" && "$tftp" get "$url/file" dangling)
+check "so does one to a file that is not there yet (exit status $?)" test "$(readlink "$tmp/dangling")" = links/first
+same "which is made" "$tmp/root/file" "$tmp/links/second"
+ln -s round "$tmp/round"
+"$tftp" get "$url/file" "$tmp/round" 2>"$tmp/err"
+check "links that go round are a local write error" test "$?$(readlink "$tmp/round")" = 23round
 
 # A host with two addresses, of which the first has no server.
 printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
@@ -328,6 +337,11 @@ without() {
 }
 if [ -e "$preload" ]; then
 	without linkat 1
+	echo "ppoll 22 2 1 1" >"$tmp/plan"
+	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload \
+	    timeout 40 "$tftp" --blksize 512 --windowsize 1 get "$url/large" new 2>"$tmp/err")
+	check "a get that cannot wait any more is a failure" test "$?$(wc -l <"$tmp/err")$(ls -A "$tmp/here")" = 71old
+	check "and says why" says_all "$url/large"
 	echo "openat 95 1 1 1" >"$tmp/plan"
 	chmod 640 "$tmp/here/old"
 	ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload "$tftp" get "$url/large" \

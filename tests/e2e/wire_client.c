@@ -486,6 +486,7 @@ START_TEST(lost_last_ack_is_sent_again)
 		sleep_ms(150);
 		wire_data(&tid, 2, data + 512, 5);
 		wire_expect_ack(&tid, 2);
+		sleep_ms(100); /* at once it could come before the client has even looked whether to leave */
 		wire_data(&tid, 2, data + 512, 5);
 		again = wire_recv(&tid, 1000) && wire_op(&tid) == OP_ACK && wire_block(&tid) == 2;
 		got(517);

@@ -189,6 +189,21 @@ START_TEST(first_block_that_never_arrives_is_asked_for_in_smaller_ones)
 }
 END_TEST
 
+/* What fits a smaller block anyway does not come through any better in one: a slow server is not asked anew. */
+START_TEST(small_upload_is_not_tried_in_smaller_blocks)
+{
+	listen_here();
+	file_write(target, data, 100);
+	client_start(&c, "put", "--blksize", "1468", "--windowsize", "1", "--max-time", "7", "local", url, NULL);
+	take(OP_WRQ);
+	wire_oack(&tid, "blksize", "1468", NULL);
+	wire_expect_data(&tid, 1, data, 100);
+	ends(SILENT);
+	says("--max-time");
+	ck_assert(!wire_recv(&listener, 0));
+}
+END_TEST
+
 /* The same where the bytes go to standard output: none has gone there yet. */
 START_TEST(smaller_blocks_can_go_to_standard_output)
 {
@@ -464,6 +479,11 @@ static void breaks_off_on_stdout(bool goes_away, int status)
 	ends(status);
 	ck_assert(file_is(c.out, data, 512));
 	ck_assert(!wire_recv(&second, 0));
+	/* With --timeout it is five intervals that it waits, and not half a minute. */
+	int acks = 0;
+	while (!goes_away && wire_recv(&tid, 0))
+		acks += wire_op(&tid) == OP_ACK;
+	ck_assert_int_le(acks, 8);
 	wire_close(&listener);
 	wire_close(&second);
 }
@@ -488,6 +508,22 @@ START_TEST(interrupt_says_how_many_files_are_complete)
 	ends(130);
 	says("interrupted, 1 of 3 files are complete");
 	ck_assert_uint_eq(client_lines(&c), 1);
+}
+END_TEST
+
+/* One that answers again is asked as patiently as ever. */
+START_TEST(server_that_was_silent_is_trusted_again_once_it_answers)
+{
+	listen_here();
+	client_start(&c, "get", "--timeout", "1", "--retries", "2", "--no-options", url, url, url, ".", NULL);
+	for (int i = 0; i < 3; i++)
+		wire_expect_request(&listener, OP_RRQ);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	for (int i = 0; i < 3; i++)
+		wire_expect_request(&listener, OP_RRQ);
+	ends(SILENT);
+	says("2 of 3 files failed");
 }
 END_TEST
 
@@ -752,7 +788,8 @@ END_TEST
 WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     silence_is_answered_with_fewer_options_and_then_none, what_a_server_can_stand_is_remembered_for_the_next_file,
     no_options_asks_for_none, unanswered_request_is_repeated_as_often_as_told, time_in_all_is_kept,
-    first_block_that_never_arrives_is_asked_for_in_smaller_ones, smaller_blocks_can_go_to_standard_output,
+    first_block_that_never_arrives_is_asked_for_in_smaller_ones, small_upload_is_not_tried_in_smaller_blocks,
+    smaller_blocks_can_go_to_standard_output,
     pipe_survives_the_refusal_of_options, pipe_survives_a_server_that_cannot_be_asked,
     small_blocks_that_are_not_granted_are_no_trouble_for_a_text,
     wrong_size_is_remarked_and_the_file_kept,
@@ -761,6 +798,7 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     server_that_is_not_there_is_followed_at_once, server_whose_name_nobody_knows_is_followed,
     server_that_was_silent_is_asked_last_from_then_on, server_that_breaks_off_is_followed_and_the_file_is_whole,
     server_that_breaks_off_on_standard_output_is_not_followed, interrupt_says_how_many_files_are_complete,
+    server_that_was_silent_is_trusted_again_once_it_answers,
     words_of_a_server_are_worth_more_than_the_silence_of_another, upload_that_is_refused_stays_refused,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,

@@ -133,6 +133,7 @@ START_TEST(busybox_and_atftp_form)
 	ck_assert_uint_eq(args.options.blksize, 1024);
 	means("tftp --get --remote-file x --local-file y h 70", "get h#70 x y");
 	means("tftp --put --local-file=y h", "put h y y");
+	means("tftp --ge -l y -r x h", "get h x y");
 	read_line("tftp --option blksize=900 -g -r x h");
 	ck_assert_uint_eq(args.options.blksize, 900);
 	means("tftp --trace --verbose --tftp-timeout 3 -g -r x h", "get h x x");
