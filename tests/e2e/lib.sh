@@ -181,7 +181,7 @@ use_peer() {
 }
 peer() {
 	(
-		bound="timeout $((300 * slow))"
+		bound="timeout $((900 * slow))"
 		use_peer "$@"
 	)
 }

@@ -547,7 +547,7 @@ START_TEST(first_data_may_come_late_and_acks_are_not_expected)
 	wire_ack(&w, 1);
 	wire_oack(&w, "blksize", "8", NULL);
 	wire_request(&w, OP_RRQ, "new", "octet", NULL);
-	wire_drain(&w, 50);
+	wire_drain(&w, wire_wait(50));
 	wire_write_rest(&w, 512, data, 600);
 	ck_assert(server_has(&s, "new", data, 600));
 	stop(&s);

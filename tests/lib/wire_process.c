@@ -30,7 +30,7 @@ static int run_tests(const char *label, const struct TTest *const *tests, size_t
 {
 	Suite *suite = suite_create(label);
 	TCase *tcase = tcase_create(label);
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 300);
 	for (size_t i = first; i < n; i += step)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
@@ -424,7 +424,7 @@ void client_start(struct client *c, ...)
 int client_wait(struct client *c)
 {
 	int status;
-	for (int64_t until = now_ms() + wire_wait(50000); now_ms() < until; sleep_ms(2)) {
+	for (int64_t until = now_ms() + wire_wait(250000); now_ms() < until; sleep_ms(2)) {
 		pid_t ended = waitpid(c->pid, &status, WNOHANG);
 		ck_assert_int_ge(ended, 0);
 		if (ended)

@@ -66,7 +66,7 @@ struct client {
 
 /* Start build/tftp with these arguments (NULL-terminated), in the directory of files_dir(). */
 void client_start(struct client *c, ...) __attribute__((sentinel));
-/* Wait for it: its exit status; 128 + n when a signal ended it. Fails the test when it hangs. */
+/* Wait for it: its exit status; 128 + n when a signal ended it. Fails the test when it hangs, after minutes. */
 int client_wait(struct client *c);
 const char *client_said(const struct client *c); /* its standard error */
 size_t client_lines(const struct client *c);     /* lines of it */
