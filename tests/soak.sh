@@ -89,9 +89,16 @@ trouble() {
 
 timeout 30 "$tftp" get "$url/f3000000" "$here/warm" && timeout 30 "$tftp" put "$here/warm" "$url/warm"
 rm -f "$here/warm" "$here/root/warm"
-until=$(($(date +%s) + 20)) # once round, so that buffers have their size
+# Once round with everybody, so that buffers have their size: each upload at a time has one of its own.
+until=$(($(date +%s) + 30))
 [ "$minutes" = 0 ] && until=$(($(date +%s) + 5))
-client 0
+running=
+for me in $(seq "$clients"); do
+	client "$me" &
+	running="$running $!"
+done
+# shellcheck disable=SC2086 # a list of words
+wait $running
 eventually sh -c "! ls -A '$here/root' | grep -q tftp-part"
 rm -f "$here/count"/*
 sleep 6 # the last ones dally
