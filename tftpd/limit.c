@@ -158,27 +158,10 @@ static bool is_known(const struct limits *l, const struct addr *peer, mono_t now
 
 /* Places. */
 
-/*
- * Clients that are there answer, whatever the length of their way, long before they may be asked to make room; so where
- * one after the other has to, most are forged, and get less and less time.
- */
-static void lose_patience(struct limits *l, mono_t now)
-{
-	if (now - l->evicted_at > MONO_SEC)
-		l->patience = LIMIT_UNANSWERED;
-	l->evicted_at = now;
-	l->patience -= (l->patience - LIMIT_UNANSWERED_LEAST) / 128;
-}
-
-static void gain_patience(struct limits *l)
-{
-	l->patience += (LIMIT_UNANSWERED - l->patience) / 16;
-}
-
 /* When the oldest transfer whose peer has never answered has had the time that an answer needs. */
 static mono_t evict_at(const struct limits *l)
 {
-	return l->unproven != NULL ? transfer_started(&l->unproven->session.transfer) + l->patience : MONO_NEVER;
+	return l->unproven != NULL ? transfer_started(&l->unproven->session.transfer) + LIMIT_UNANSWERED : MONO_NEVER;
 }
 
 /* It gives up its place then: requests from forged addresses cannot shut out clients that are there. */
@@ -190,34 +173,15 @@ bool limit_make_room(struct limits *l, mono_t now)
 		return false;
 	session = &l->unproven->session;
 	l->evicted++;
-	lose_patience(l, now);
+	l->evicted_at = now;
 	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
 	session_pump(session, now);
 	return true;
 }
 
-/* Between `least`, where all patience is lost, and `most`. */
-static size_t as_patience_allows(const struct limits *l, size_t least, size_t most)
-{
-	double left = (double)(l->patience - LIMIT_UNANSWERED_LEAST) / (LIMIT_UNANSWERED - LIMIT_UNANSWERED_LEAST);
-
-	return most <= least ? most : least + (size_t)(left * (double)(most - least));
-}
-
-static bool is_crowded(const struct limits *l)
-{
-	return l->server->njobs >= l->max_transfers ||
-	    l->nunproven >= as_patience_allows(l, LIMIT_UNPROVEN, l->max_transfers);
-}
-
-/* Several make room for one, so that there are soon as few as there may be. */
 static bool has_place(struct limits *l, mono_t now)
 {
-	bool room = !is_crowded(l);
-
-	for (int i = 0; i < 4 && is_crowded(l) && limit_make_room(l, now); i++)
-		room = true;
-	return room;
+	return l->server->njobs < l->max_transfers || limit_make_room(l, now);
 }
 
 static void leave_unproven(struct limits *l, struct job *j)
@@ -250,7 +214,6 @@ void limit_proved(struct session *s, mono_t now)
 	struct job *j = (struct job *)s;
 	struct limits *l = &j->server->limits;
 
-	gain_patience(l);
 	make_known(l, &s->peer, now);
 	leave_unproven(l, j);
 }
@@ -323,7 +286,8 @@ static void waiting_unlink(struct limits *l, struct waiting **place)
  */
 static void queue_add(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, bool known, mono_t now)
 {
-	size_t most = known ? LIMIT_QUEUE : as_patience_allows(l, LIMIT_QUEUE_FLOOD, LIMIT_QUEUE_STRANGERS);
+	bool flood = l->evicted > 0 && now - l->evicted_at < MONO_SEC;
+	size_t most = known ? LIMIT_QUEUE : flood ? LIMIT_QUEUE_FLOOD : LIMIT_QUEUE_STRANGERS;
 	struct waiting *w = NULL, **b = waiting_bucket(l, &d->from);
 
 	if (waiting_find(l, &d->from) != NULL)
@@ -578,7 +542,6 @@ int limit_init(struct limits *l, struct server *s)
 		.server = s,
 		.max_per_client = c->max_per_client,
 		.rate_per_client = c->rate_per_client,
-		.patience = LIMIT_UNANSWERED,
 		.lines = {
 			[LIMIT_LINE_STRANGER] = {.most = 1000, .left = 1000, .per_second = 100},
 			[LIMIT_LINE_CLIENT] = {.most = 5000, .left = 5000, .per_second = 1000},

@@ -17,23 +17,16 @@ struct job;
 
 #define LIMIT_QUEUE 8192             /* requests that may wait */
 #define LIMIT_QUEUE_STRANGERS (LIMIT_QUEUE - 1024) /* of hosts that have not answered yet */
-#define LIMIT_QUEUE_FLOOD 1024       /* of them where hardly anybody answers: a long queue would only delay those who do */
+#define LIMIT_QUEUE_FLOOD 1024       /* of them while places are taken from those who never answer: more would wait longer */
 #define LIMIT_REQUEST 640            /* the longest of them */
 #define LIMIT_WAIT (3 * MONO_SEC)    /* and for how long, before they are refused */
 #define LIMIT_BUCKETS 1024
 
 /*
- * A transfer that has had no answer yet must make room for a request that waits when it is older than this; where many
- * have to, when it is older than the second: in a local network that is still plenty.
+ * A transfer that has had no answer yet must make room for a request that waits when it is older than this: clients that
+ * are there answer sooner, whatever the length of their way, and most that do not are forged.
  */
 #define LIMIT_UNANSWERED (250 * MONO_MS)
-#define LIMIT_UNANSWERED_LEAST (25 * MONO_MS)
-
-/*
- * Then there may also be only so many of them at once, or what is never answered would cost the others all the time that
- * poll() takes for its descriptors. Otherwise all places may be taken by a crowd that is about to answer.
- */
-#define LIMIT_UNPROVEN 512
 
 /* Requests served in one wake-up; and while there are transfers that run, which have a turn before the others. */
 #define LIMIT_TURN 16
@@ -98,8 +91,7 @@ struct limits {
 	size_t max_per_client;            /* 0: no limit */
 	struct job *unproven, **unproven_last; /* jobs that have had no answer yet, the oldest first */
 	size_t nunproven;
-	mono_t patience;                  /* the age at which they may have to make room; see LIMIT_UNANSWERED */
-	mono_t evicted_at;                /* when one last had to */
+	mono_t evicted_at;                /* when one of them last had to make room */
 	struct client **clients;          /* NULL: nothing is done per client */
 	uint64_t rate_per_client;
 	struct known *known;
