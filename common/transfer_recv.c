@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Whoever repeats DATA because its ACK was lost has waited for longer, see again(). */
+#define AGAIN_APART RETRANSMIT_SLACK
+
 #define ROLL_PATIENCE 4 /* a 0 that is lost five times in a row while 1 arrives each time is taken for a 1 */
 
 void recv_start(struct transfer *t)
@@ -232,6 +235,20 @@ static bool rolls_to_one(struct transfer *t, const struct packet *p)
 	return t->roll_hint >= ROLL_PATIENCE;
 }
 
+/*
+ * DATA that has been acknowledged came once more: the ACK of this window was lost. But there are senders (atftp) that
+ * answer each ACK with DATA, also one that comes twice, and ours comes twice when the sender slept for longer than our
+ * timer. If we did the same every block would go to and fro as often as that has happened, to the end of the file: the
+ * Sorcerer's Apprentice needs both sides.
+ */
+static void again(struct transfer *t, mono_t now)
+{
+	if (t->reacked != 0 && now - t->reacked < AGAIN_APART)
+		return;
+	t->reacked = now;
+	transfer_want(t, WANT_ACK, HOW_AGAIN);
+}
+
 void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
 {
 	uint32_t ahead;
@@ -256,7 +273,7 @@ void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
 	else if (ahead < t->terms.windowsize && (t->final == 0 || t->base + ahead <= t->final))
 		past_hole(t, p, t->base + ahead, now);
 	else if (p->block == transfer_wire(t, t->acked) && t->acked > 0)
-		transfer_want(t, WANT_ACK, HOW_AGAIN); /* the ACK of this window was lost */
+		again(t, now);
 }
 
 void recv_timeout(struct transfer *t, mono_t now)

@@ -1544,11 +1544,37 @@ START_TEST(repeated_data_is_acknowledged_again)
 	for (int i = 0; i < 3; i++) {
 		hear_block(r, 1);
 		says(r, "ACK 1");
+		r->now += RETRANSMIT_SLACK;
 	}
 	hear_block(r, 2);
 	says(r, "ACK 2");
 	ck_assert_uint_eq(r->file.written, 1024);
 	ck_assert_uint_eq(r->t.result.resent, 3);
+	done(r);
+}
+END_TEST
+
+/*
+ * atftp answers each ACK with DATA: what came to it twice once would go to and fro twice to the end of the file, and
+ * each time it sleeps for longer than our timer once more.
+ */
+START_TEST(a_sorcerers_apprentice_is_not_helped)
+{
+	struct rig *r = receiving(512 * 100, "");
+
+	for (unsigned block = 1; block <= 20; block++) {
+		char want[16];
+
+		hear_block(r, block);
+		snprintf(want, sizeof(want), "ACK %u", block);
+		says(r, want);
+		r->now += 100 * MONO_US;
+		hear_block(r, block);
+		says(r, block == 1 ? "ACK 1" : "");
+		hear_block(r, block);
+		says(r, "");
+	}
+	ck_assert_uint_eq(r->t.result.resent, 1);
 	done(r);
 }
 END_TEST
@@ -2976,7 +3002,7 @@ UNIT_MAIN("transfer",
 	write_without_options_begins_with_ack_0, write_with_options_begins_with_oack,
 	repeated_write_request_is_answered_again_until_data_comes,
 	lost_first_answer_to_a_write_is_repeated_and_three_tries_end_it, every_uploaded_size_arrives,
-	repeated_data_is_acknowledged_again, data_older_than_the_last_ack_is_ignored,
+	repeated_data_is_acknowledged_again, a_sorcerers_apprentice_is_not_helped, data_older_than_the_last_ack_is_ignored,
 	data_from_the_future_is_ignored_in_lockstep, receiver_ignores_what_is_not_for_it,
 	receiver_acknowledges_at_the_windows_end, windows_that_come_at_once_are_acknowledged_once,
 	last_block_is_acknowledged_inside_a_window, gap_is_acknowledged_once,
