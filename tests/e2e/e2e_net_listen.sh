@@ -212,7 +212,7 @@ if [ "$(id -u)" -eq 0 ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" 
 	serves "is served as well" 10.9.0.1
 	stop $pid
 	listen gone69 --user "$nobody" --address 10.1.0.1 --address never-comes
-	check "there are two processes" processes 2
+	check "there are two processes" eventually processes 2
 	stop $pid
 	check "the helper ends with the server" processes 0
 	listen killed69 --user "$nobody" --address 10.1.0.1 --address never-comes
