@@ -129,6 +129,17 @@ static void leave_crowd(struct loop *l, struct loop_fd *h)
 			l->woken[i].data.ptr = NULL;
 }
 
+#define CACHE_LINE 64
+
+/* In a crowd each is cold, and what follows it in memory too: the next one is fetched while this one is dealt with. */
+static void warm(const struct loop_fd *h)
+{
+	if (h == NULL)
+		return;
+	__builtin_prefetch(h);
+	__builtin_prefetch((const char *)h + CACHE_LINE);
+}
+
 static void crowd_ready(struct loop_fd *io, short revents, mono_t now)
 {
 	struct loop *l = (struct loop *)((char *)io - offsetof(struct loop, crowd_io));
@@ -140,6 +151,8 @@ static void crowd_ready(struct loop_fd *io, short revents, mono_t now)
 	for (int i = 0; i < l->nwoken; i++) {
 		struct loop_fd *h = l->woken[i].data.ptr;
 
+		if (i + 1 < l->nwoken)
+			warm(l->woken[i + 1].data.ptr);
 		/* A callback may have removed it. */
 		if (h != NULL)
 			h->ready(h, (short)l->woken[i].events, now);
@@ -216,57 +229,57 @@ static void dispatch_fds(struct loop *l, int ready, mono_t now)
 
 /* Timers. */
 
-static void place(struct loop *l, struct loop_timer *t, size_t i)
+static void place(struct loop *l, struct loop_due due, size_t i)
 {
-	l->heap[i] = t;
-	t->index = i;
+	l->heap[i] = due;
+	due.timer->index = i;
 }
 
-static void sift_up(struct loop *l, struct loop_timer *t, size_t i)
+static void sift_up(struct loop *l, struct loop_due due, size_t i)
 {
-	while (i > 0 && l->heap[(i - 1) / 2]->key > t->key) {
+	while (i > 0 && l->heap[(i - 1) / 2].key > due.key) {
 		place(l, l->heap[(i - 1) / 2], i);
 		i = (i - 1) / 2;
 	}
-	place(l, t, i);
+	place(l, due, i);
 }
 
-static void sift_down(struct loop *l, struct loop_timer *t, size_t i)
+static void sift_down(struct loop *l, struct loop_due due, size_t i)
 {
 	for (;;) {
 		size_t child = 2 * i + 1;
 
 		if (child >= l->ntimers)
 			break;
-		if (child + 1 < l->ntimers && l->heap[child + 1]->key < l->heap[child]->key)
+		if (child + 1 < l->ntimers && l->heap[child + 1].key < l->heap[child].key)
 			child++;
-		if (l->heap[child]->key >= t->key)
+		if (l->heap[child].key >= due.key)
 			break;
 		place(l, l->heap[child], i);
 		i = child;
 	}
-	place(l, t, i);
+	place(l, due, i);
 }
 
 void loop_timer_init(struct loop_timer *t, void (*fire)(struct loop_timer *, mono_t))
 {
-	*t = (struct loop_timer){.at = MONO_NEVER, .key = MONO_NEVER, .index = LOOP_UNSET, .fire = fire};
+	*t = (struct loop_timer){.at = MONO_NEVER, .index = LOOP_UNSET, .fire = fire};
 }
 
 void loop_timer_clear(struct loop *l, struct loop_timer *t)
 {
-	struct loop_timer *last;
+	struct loop_due last;
 	size_t i = t->index;
 
-	t->at = t->key = MONO_NEVER;
+	t->at = MONO_NEVER;
 	t->index = LOOP_UNSET;
 	/* Also a timer that was only zeroed, whose index 0 is somebody else's place. */
-	if (i >= l->ntimers || l->heap[i] != t)
+	if (i >= l->ntimers || l->heap[i].timer != t)
 		return;
 	last = l->heap[--l->ntimers];
-	if (last == t)
+	if (last.timer == t)
 		return;
-	if (i > 0 && l->heap[(i - 1) / 2]->key > last->key)
+	if (i > 0 && l->heap[(i - 1) / 2].key > last.key)
 		sift_up(l, last, i);
 	else
 		sift_down(l, last, i);
@@ -280,15 +293,13 @@ int loop_timer_set(struct loop *l, struct loop_timer *t, mono_t at)
 	}
 	t->at = at;
 	if (t->index != LOOP_UNSET) {
-		if (at < t->key) {
-			t->key = at;
-			sift_up(l, t, t->index);
-		}
+		if (at < l->heap[t->index].key)
+			sift_up(l, (struct loop_due){.key = at, .timer = t}, t->index);
 		return 0;
 	}
 	if (l->ntimers == l->cap_timers) {
 		size_t cap = l->cap_timers > 0 ? 2 * l->cap_timers : 16;
-		struct loop_timer **heap = realloc(l->heap, cap * sizeof(*heap));
+		struct loop_due *heap = realloc(l->heap, cap * sizeof(*heap));
 
 		if (heap == NULL) {
 			t->at = MONO_NEVER;
@@ -297,9 +308,16 @@ int loop_timer_set(struct loop *l, struct loop_timer *t, mono_t at)
 		l->heap = heap;
 		l->cap_timers = cap;
 	}
-	t->key = at;
-	sift_up(l, t, l->ntimers++);
+	sift_up(l, (struct loop_due){.key = at, .timer = t}, l->ntimers++);
 	return 0;
+}
+
+/* The first one was moved later: it takes its place among the others. */
+static void put_off(struct loop *l)
+{
+	struct loop_timer *t = l->heap[0].timer;
+
+	sift_down(l, (struct loop_due){.key = t->at, .timer = t}, 0);
 }
 
 static void fire_timers(struct loop *l, mono_t now)
@@ -307,13 +325,12 @@ static void fire_timers(struct loop *l, mono_t now)
 	/* A timer that sets itself to the present again waits for the next round, or nothing else would ever run. */
 	size_t most = l->ntimers;
 
-	while (l->ntimers > 0 && most > 0 && l->heap[0]->key <= now) {
-		struct loop_timer *t = l->heap[0];
+	while (l->ntimers > 0 && most > 0 && l->heap[0].key <= now) {
+		struct loop_timer *t = l->heap[0].timer;
 
-		/* It was moved later: perhaps others are due before it. */
-		if (t->at > t->key) {
-			t->key = t->at;
-			sift_down(l, t, 0);
+		/* Perhaps others are due before it. */
+		if (t->at > l->heap[0].key) {
+			put_off(l);
 			continue;
 		}
 		most--;
@@ -356,13 +373,10 @@ int loop_signals(struct loop *l, const int *signals, size_t n, void (*on_signal)
 /* No timer is due before `horizon`. Those that were moved later take their new place on the way. */
 static bool no_timer_before(struct loop *l, mono_t horizon)
 {
-	while (l->ntimers > 0 && l->heap[0]->key < horizon) {
-		struct loop_timer *t = l->heap[0];
-
-		if (t->at <= t->key)
+	while (l->ntimers > 0 && l->heap[0].key < horizon) {
+		if (l->heap[0].timer->at <= l->heap[0].key)
 			return false;
-		t->key = t->at;
-		sift_down(l, t, 0);
+		put_off(l);
 	}
 	return true;
 }
@@ -395,8 +409,8 @@ int loop_once(struct loop *l, mono_t until)
 
 	if (l->streak >= STREAK && await_busy(l, until))
 		return 0;
-	if (l->ntimers > 0 && l->heap[0]->key < until)
-		until = l->heap[0]->key;
+	if (l->ntimers > 0 && l->heap[0].key < until)
+		until = l->heap[0].key;
 	if (until != MONO_NEVER) {
 		mono_t left = until - l->clock();
 

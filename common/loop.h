@@ -30,9 +30,14 @@ struct loop_fd {
 
 struct loop_timer {
 	mono_t at;                                                       /* when it is due */
-	mono_t key;                                                      /* where it stands in the heap; may be earlier */
 	size_t index;                                                    /* place in the heap, LOOP_UNSET: not in it */
 	void (*fire)(struct loop_timer *t, mono_t now);
+};
+
+/* The time stands beside the pointer: to compare two, thousands of timers need not be fetched from memory. */
+struct loop_due {
+	mono_t key;                                                      /* when the timer is due, or earlier */
+	struct loop_timer *timer;
 };
 
 #define LOOP_UNSET ((size_t)-1)
@@ -55,7 +60,7 @@ struct loop {
 	size_t ncrowd;
 	struct epoll_event woken[LOOP_WOKEN];                            /* of the crowd, those being dealt with */
 	int nwoken;
-	struct loop_timer **heap;
+	struct loop_due *heap;
 	size_t ntimers, cap_timers;
 	bool stop;
 	bool alone;                                                      /* one descriptor was ready in this round */

@@ -411,8 +411,8 @@ static void expire(void)
 {
 	const struct loop *l = &f.server.loop;
 
-	if (l->ntimers > 0 && l->heap[0]->key > line_now())
-		line_pass(l->heap[0]->key - line_now());
+	if (l->ntimers > 0 && l->heap[0].key > line_now())
+		line_pass(l->heap[0].key - line_now());
 	wake();
 }
 
