@@ -7,6 +7,7 @@
 #include "store_temp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,10 +16,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TICK (MONO_SEC / 5)
 #define DALLY_LEAST (20 * MONO_MS)
 #define DALLY_MOST MONO_SEC
+#define INHERITED 1024   /* descriptors that whoever started us may have left open */
 #define DALLYING_MAX 64  /* complete, still answering a repeated last block; no reason to keep the next file waiting */
 
 static struct client *client_of(struct loop *l)
@@ -212,6 +215,11 @@ static void reap(struct client *c)
 	}
 }
 
+static bool decided(const struct client *c)
+{
+	return c->running == 0 && (c->begun == c->njobs || c->interrupted != 0);
+}
+
 /*
  * Every file has its verdict: until when to answer a repeated last block all the same. RFC 1350 section 6 would have us
  * stay in case the last ACK was lost, but somebody waits for this program to end. So it stays as long as a server that
@@ -228,14 +236,58 @@ static mono_t leave_at(const struct client *c, mono_t now)
 	return now + (rtt < DALLY_MOST ? rtt : DALLY_MOST);
 }
 
+/*
+ * What we got from whoever started us and hold for nobody, in a child that they do not wait for: a pipe whose reader
+ * would not see its end, a lock, a directory that could not be unmounted. Ours are all closed at an exec.
+ */
+static void let_go(void)
+{
+	for (int fd = 0; fd < INHERITED; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
+			close(fd);
+	}
+	if (chdir("/") != 0)
+		_exit(0);
+}
+
+static bool all_over(const struct client *c)
+{
+	for (const struct task *t = c->tasks; t != NULL; t = t->next)
+		if (!t->over)
+			return false;
+	return true;
+}
+
+/*
+ * All is decided, and for a script that fetches a thousand files the dallying would be most of the time. So a child
+ * stays behind for it, with nothing but our sockets, and has time for all of it. Not where packets are shown, nor where
+ * the ports are few and the next of us wants one. False: the run has to wait itself.
+ */
+static bool stay_behind(struct client *c)
+{
+	pid_t pid;
+
+	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 || all_over(c))
+		return false;
+	pid = fork();
+	if (pid != 0)
+		return pid > 0;
+	let_go();
+	loop_timer_clear(&c->loop, &c->tick);
+	while (!all_over(c) && c->interrupted == 0 && loop_once(&c->loop, MONO_NEVER) == 0)
+		;
+	_exit(0);
+}
+
 /* Wait, and let all go that only dally once it is time. */
 static int wait_once(struct client *c)
 {
-	bool decided = c->running == 0 && (c->begun == c->njobs || c->interrupted != 0);
 	int err;
 
-	if (decided && c->leave == MONO_NEVER)
-		c->leave = leave_at(c, c->loop.clock());
+	if (decided(c) && c->leave == MONO_NEVER)
+		c->leave = stay_behind(c) ? c->loop.clock() : leave_at(c, c->loop.clock());
 	err = loop_once(&c->loop, c->leave);
 	for (struct task *t = c->tasks; t != NULL && c->loop.clock() >= c->leave; t = t->next)
 		t->over = true;

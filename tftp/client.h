@@ -54,6 +54,7 @@ struct client_options {
 	uint16_t port_lo, port_hi; /* local ports; 0: any */
 	unsigned parallel;     /* files at a time; 0 is 1 */
 	bool trace;
+	bool hurry;            /* whoever waits for the run need not wait for its dallying: a child process does that */
 	unsigned without;      /* UDP_NO_* */
 };
 

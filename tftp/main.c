@@ -58,6 +58,7 @@ static int run(struct args *args, struct form *form)
 	int status;
 
 	report_init(&report, args);
+	args->options.hurry = form->kind != FORM_SHELL || args->command != NULL; /* one run, and we end */
 	client = client_new(&args->options, &report.view);
 	if (client == NULL)
 		return wrong("cannot start: out of memory or descriptors");

@@ -497,6 +497,38 @@ START_TEST(lost_last_ack_is_sent_again)
 }
 END_TEST
 
+/*
+ * Somebody waits for the client to end, and for what it inherited to be closed: a child dallies, and holds nothing but
+ * the socket. A machine may be too busy for one, hence several.
+ */
+START_TEST(nobody_waits_for_the_dallying)
+{
+	bool again = false;
+
+	for (int i = 0; i < 10 && !again; i++) {
+		int ends[2];
+		char none;
+		ck_assert_int_eq(pipe(ends), 0);
+		get();
+		close(ends[1]);
+		sleep_ms(300);
+		wire_data(&tid, 1, data, 512);
+		wire_expect_ack(&tid, 1);
+		sleep_ms(300);
+		wire_data(&tid, 2, data + 512, 5);
+		wire_expect_ack(&tid, 2);
+		got(517);
+		ck_assert_int_eq(read(ends[0], &none, 1), 0);
+		wire_data(&tid, 2, data + 512, 5);
+		again = wire_recv(&tid, 1000) && wire_op(&tid) == OP_ACK && wire_block(&tid) == 2;
+		close(ends[0]);
+		wire_close(&tid);
+		wire_close(&listener);
+	}
+	ck_assert_msg(again, "nobody dallies once the client has ended");
+}
+END_TEST
+
 /* The first file's last ACK was lost: it is sent again while the second file is on its way. */
 START_TEST(next_file_begins_while_the_last_one_dallies)
 {
@@ -751,7 +783,7 @@ WIRE_MAIN("wire_client", plain_server_without_options_is_understood,
     server_that_goes_away_ends_a_get_with_nothing_left, put_without_a_last_ack_is_no_success_and_says_so,
     repeated_and_reordered_data_make_the_same_file,
     repeated_data_is_acknowledged_again, lost_last_ack_is_sent_again,
-    next_file_begins_while_the_last_one_dallies, file_is_there_when_the_last_ack_leaves,
+    nobody_waits_for_the_dallying, next_file_begins_while_the_last_one_dallies, file_is_there_when_the_last_ack_leaves,
     error_after_the_last_ack_is_no_failure, server_that_wraps_to_0_is_understood,
     server_that_wraps_to_1_is_understood, put_in_lockstep_survives_duplicate_acks,
     put_repeats_its_last_block_until_it_is_acknowledged, put_of_an_exact_multiple_ends_with_an_empty_block,
