@@ -1,9 +1,9 @@
 /*
  * Read-ahead: small reads of a file, served from a larger one.
  *
- * A client in lockstep costs a read a block, a tenth of all that its block costs. Each reader has a buffer of its own while
- * that pays, smaller where there are many: together they stay below AHEAD_TOTAL, or have AHEAD_LEAST each, and where there
- * are more than AHEAD_READERS nobody has one.
+ * A client in lockstep costs a read a block, a tenth of all that its block costs. Each reader has a buffer of its own
+ * while that pays, smaller where there are many: together they stay below AHEAD_TOTAL, or have AHEAD_LEAST each, and
+ * where there are more than AHEAD_READERS nobody has one.
  */
 #ifndef AHEAD_H
 #define AHEAD_H
@@ -38,7 +38,7 @@ void ahead_join(struct ahead_reader *r, struct ahead *a);
 void ahead_leave(struct ahead_reader *r);
 
 /*
- * Read `want` bytes at `off` of a file of `size` bytes, not behind its end, into vectors that hold as much. As preadv(2):
+ * Read `want` bytes at `off` of a file of `size` bytes, not behind its end, into vectors that hold as much. As preadv:
  * fewer where the file has become shorter, -1 and errno.
  */
 ssize_t ahead_read(struct ahead_reader *r, int fd, uint64_t size, uint64_t off, const struct iovec *iov, int n,
