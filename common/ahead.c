@@ -73,6 +73,17 @@ static ssize_t read_now(int fd, uint64_t off, const struct iovec *iov, int n, si
 	return n == 1 ? pread(fd, iov->iov_base, want, (off_t)off) : preadv(fd, iov, n, (off_t)off);
 }
 
+/* What is wanted goes where it is wanted, and what follows into the buffer. */
+static ssize_t read_both(struct ahead_reader *r, int fd, uint64_t off, const struct iovec *iov, size_t want, size_t len)
+{
+	struct iovec both[2] = {{.iov_base = iov->iov_base, .iov_len = want}, {.iov_base = r->bytes, .iov_len = len}};
+	ssize_t got = preadv(fd, both, 2, (off_t)off);
+
+	r->off = off + want;
+	r->len = got > (ssize_t)want ? (size_t)got - want : 0;
+	return got > (ssize_t)want ? (ssize_t)want : got;
+}
+
 ssize_t ahead_read(struct ahead_reader *r, int fd, uint64_t size, uint64_t off, const struct iovec *iov, int n,
     size_t want)
 {
@@ -83,6 +94,11 @@ ssize_t ahead_read(struct ahead_reader *r, int fd, uint64_t size, uint64_t off, 
 		if (len == 0) {
 			drop(r);
 			return read_now(fd, off, iov, n, want);
+		}
+		if (n == 1) {
+			if (len > size - off - want)
+				len = (size_t)(size - off - want);
+			return read_both(r, fd, off, iov, want, len);
 		}
 		got = pread(fd, r->bytes, len, (off_t)off);
 		r->off = off;
