@@ -119,7 +119,7 @@ static void hole_fired(struct loop_timer *timer, mono_t now)
 	struct task *t = (struct task *)((char *)timer - offsetof(struct task, hole));
 	const struct transfer *transfer = &t->session.transfer;
 
-	if (t->complete || t->over || transfer_so_far(transfer) > 0 || transfer_verdict(transfer) != NULL)
+	if (t->complete || t->over || transfer_bytes(transfer) > 0 || transfer_verdict(transfer) != NULL)
 		return;
 	if (transfer_answered(transfer)) {
 		if (patience(t) == 0)

@@ -99,7 +99,7 @@ static void add_task(struct client_state *state, const struct task *t)
 	expected = expected_of(t);
 	state->job = t->job;
 	state->running++;
-	state->bytes += transfer_so_far(&t->session.transfer);
+	state->bytes += transfer_bytes(&t->session.transfer);
 	if (expected == UINT64_MAX || state->expected == UINT64_MAX)
 		state->expected = UINT64_MAX;
 	else
