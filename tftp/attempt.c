@@ -135,10 +135,22 @@ static void hole_fired(struct loop_timer *timer, mono_t now)
 	loop_timer_set(&t->client->loop, &t->hole, now + HOLE_LOOK);
 }
 
+/* Whoever reads the pipe takes his time, or has been stopped: neither the user nor --max-time waits for that. */
+static int wait_to_write(struct store_wait *w, int fd)
+{
+	struct task *t = (struct task *)((char *)w - offsetof(struct task, wait));
+
+	if (client_await(t->client, fd, POLLOUT, t->limit.at))
+		return 0;
+	attempt_ended_early(t);
+	return -EINTR;
+}
+
 void attempt_init(struct task *t)
 {
 	loop_timer_init(&t->limit, limit_fired);
 	loop_timer_init(&t->hole, hole_fired);
+	t->wait.writable = wait_to_write;
 }
 
 /* One attempt. */
@@ -204,9 +216,9 @@ static int open_sink(struct task *t, struct store *store)
 	int err = -EAGAIN;
 
 	while (err == -EAGAIN && !attempt_ended_early(t)) {
-		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->stream);
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->wait, &t->stream);
 		if (err == -EAGAIN)
-			client_await(c, -1, c->loop.clock() + PIPE_LOOK);
+			client_await(c, -1, 0, c->loop.clock() + PIPE_LOOK);
 	}
 	if (err == 0 && !t->stream)
 		client_tidy(c, t->file.dir);
@@ -220,7 +232,7 @@ static int open_source(struct task *t, struct store *store)
 	struct stat st;
 
 	if (err != 0 || strcmp(job->local, "-") == 0 || fstat(t->file.fd, &st) != 0 || !S_ISFIFO(st.st_mode) ||
-	    client_await(t->client, t->file.fd, t->limit.at) || !attempt_ended_early(t))
+	    client_await(t->client, t->file.fd, POLLIN, t->limit.at) || !attempt_ended_early(t))
 		return err;
 	store->ops->close(store->arg);
 	return -EAGAIN;

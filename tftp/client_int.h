@@ -47,6 +47,7 @@ struct task {
 	struct endpoint endpoint;
 	struct session session;
 	struct store_file file;
+	struct store_wait wait;  /* until a pipe takes more of what is received */
 	struct store_file park;  /* what an attempt had read from a pipe, for the next one */
 	struct store park_store;
 	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
@@ -93,10 +94,10 @@ void client_job_done(struct client *c, struct client_job *job);
 void client_tidy(struct client *c, int dir);
 
 /*
- * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever
- * else runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
+ * client.c: wait until poll() says `events` of `fd` (-1: of nothing), or until a signal ends the run; whatever else runs
+ * stands still meanwhile. True if it does. For what has to be there before a transfer can begin, or can go on.
  */
-bool client_await(struct client *c, int fd, mono_t until);
+bool client_await(struct client *c, int fd, short events, mono_t until);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:

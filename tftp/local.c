@@ -118,7 +118,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 }
 
 int local_sink(struct store_file *f, struct store *store, const char *local, const char *remote, bool text,
-    struct behind *behind, bool *stream)
+    struct behind *behind, struct store_wait *wait, bool *stream)
 {
 	char path[PATH_MAX];
 	int fd, err;
@@ -126,7 +126,7 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 	*stream = true;
 	if (strcmp(local, "-") == 0) {
 		fd = dup(STDOUT_FILENO);
-		return fd < 0 ? -errno : store_file_stream(f, store, fd, text);
+		return fd < 0 ? -errno : store_file_stream(f, store, fd, text, wait);
 	}
 	err = target(local, remote, path);
 	if (err != 0)
@@ -136,7 +136,7 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 		return open_beside(f, store, path, text, behind);
 	}
 	fd = open_special(path);
-	return fd < 0 ? fd : store_file_stream(f, store, fd, text);
+	return fd < 0 ? fd : store_file_stream(f, store, fd, text, wait);
 }
 
 /* Files of /proc and /sys are made as they are read: their size says nothing, mostly 0 or a page. */

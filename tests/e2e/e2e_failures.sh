@@ -191,6 +191,40 @@ fi
 check "a reader that goes away is a local write error" test "$(cat "$tmp/status")" = 23
 check "a reader that goes away is said" says_all "$url/file"
 
+# A pipe that is full and that nobody empties: the client waits in vain, but not for ever.
+# full_pipe SIGNAL ARGUMENTS...: the client with such a pipe for its output; SIGNAL comes once it is full, 0 is none.
+# Its exit status becomes ours.
+full_pipe() {
+	# shellcheck disable=SC2016
+	timeout 60 perl -e '
+		my $signal = shift;
+		pipe(R, W) && fcntl(W, 1031, 4096) or die; # F_SETPIPE_SZ
+		my $pid = fork // die;
+		if ($pid == 0) {
+			$SIG{INT} = "DEFAULT";
+			open(STDOUT, ">&W") && close(R) && exec @ARGV;
+			exit 99;
+		}
+		close W;
+		$SIG{ALRM} = sub { kill "KILL", $pid };
+		alarm 20;
+		for (my $held = ""; ; select(undef, undef, undef, 0.05)) {
+			ioctl(R, 0x541b, $held = pack("i", 0)) or die; # FIONREAD
+			last if unpack("i", $held) >= 4096 || !-e "/proc/$pid/fd/2";
+		}
+		select(undef, undef, undef, 0.2);
+		kill $signal, $pid if $signal;
+		waitpid $pid, 0;
+		exit($? & 127 ? 99 : $? >> 8)' "$@" 2>"$tmp/err"
+}
+for signal in INT TERM HUP; do
+	full_pipe $signal "$tftp" get "$url/file" -
+	check "SIG$signal ends what waits for the reader of a pipe (exit status $?)" test $? = 130
+	check "and is one line that says all" says_all "$url/file"
+done
+full_pipe 0 "$tftp" --max-time 1 get "$url/file" -
+check "so does --max-time" test "$?$(grep -c -- --max-time "$tmp/err")$(wc -l <"$tmp/err")" = 2811
+
 # Interrupted: a server that never answers keeps it waiting.
 free_port
 perl -MSocket -e '
