@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Somebody to wait with until `fd` takes PIPE_BUF bytes at once. 0, or -errno: it does not, and that is the end of it. */
+/* Somebody to wait with until `fd` takes PIPE_BUF bytes at once: 0, or -errno, which is the end of it. */
 struct store_wait {
 	int (*writable)(struct store_wait *w, int fd);
 };

@@ -305,7 +305,11 @@ bool attempt_start(struct task *t)
 
 	t->over = t->complete = t->black_hole = false;
 	t->answered = 0;
-	ask_sizes(t);
+	err = ask_sizes(t);
+	if (err != 0) {
+		verdict_no_way(t, -err);
+		return false;
+	}
 	err = open_local(t, &store);
 	if (err != 0) {
 		if (err == -EAGAIN)
