@@ -43,6 +43,14 @@ static int follow(char path[PATH_MAX])
 	return -ELOOP;
 }
 
+/* A terminal, a pipe, /dev/null. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static int target(const char *local, const char *remote, char path[PATH_MAX])
 {
 	const char *own = local_tail(remote);
@@ -56,15 +64,8 @@ static int target(const char *local, const char *remote, char path[PATH_MAX])
 	}
 	if (n >= PATH_MAX)
 		return -ENAMETOOLONG;
-	return follow(path);
-}
-
-/* A terminal, a pipe, /dev/null. */
-static bool is_special(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+	/* What a link to a pipe says of it, in /dev/fd, is no path. */
+	return is_special(path) ? 0 : follow(path);
 }
 
 /* Opening must not wait for whoever is at the other end of a pipe: nothing would end that. Writing may. */

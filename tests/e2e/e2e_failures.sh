@@ -125,6 +125,15 @@ ln -s round "$tmp/round"
 "$tftp" get "$url/file" "$tmp/round" 2>"$tmp/err"
 check "links that go round are a local write error" test "$?$(readlink "$tmp/round")" = 23round
 
+# What /dev/stdout, /dev/fd/63 and the shell's >(command) are: links whose text leads nowhere.
+"$tftp" get "$url/file" /dev/stdout | cat >"$tmp/out"
+check "/dev/stdout may be a pipe" cmp -s "$tmp/root/file" "$tmp/out"
+"$tftp" get "$url/file" /dev/fd/3 3>&1 >/dev/null | cat >"$tmp/out"
+check "and so may any descriptor" cmp -s "$tmp/root/file" "$tmp/out"
+{ echo before && "$tftp" --json get "$url/file" /dev/stdout 2>"$tmp/err" && echo behind; } >"$tmp/out"
+{ echo before && cat "$tmp/root/file" && echo behind; } >"$tmp/wanted"
+same "or a file that others write to as well" "$tmp/wanted" "$tmp/out"
+
 # A host with two addresses, of which the first has no server.
 printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
 two='mount --bind "$0/hosts" /etc/hosts && exec "$@"'
