@@ -93,11 +93,14 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 	};
 	char *base = strrchr(path, '/');
 	struct stat st;
+	bool there = stat(path, &st) == 0;
 	int dir, err;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (!there && errno != ENOENT)
+		return -errno;
+	if (there && S_ISDIR(st.st_mode))
 		return -EISDIR;
-	if (stat(path, &st) == 0 && access(path, W_OK) != 0)
+	if (there && access(path, W_OK) != 0)
 		return -errno;
 	if (base == NULL) {
 		dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);

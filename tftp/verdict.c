@@ -142,6 +142,8 @@ static const char *local_hint(const struct client_job *job, int err)
 		return job->write ? "; its permissions forbid it" : "; choose another place, or change the permissions";
 	case ENOENT:
 		return job->write ? "; check the name" : "; make the directory first";
+	case ENAMETOOLONG:
+		return "; choose a shorter name";
 	case EISDIR:
 		return job->write ? "; name a file" : "; name a file in it";
 	case EPIPE:

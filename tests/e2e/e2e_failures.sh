@@ -134,6 +134,13 @@ check "and so may any descriptor" cmp -s "$tmp/root/file" "$tmp/out"
 { echo before && cat "$tmp/root/file" && echo behind; } >"$tmp/wanted"
 same "or a file that others write to as well" "$tmp/wanted" "$tmp/out"
 
+# What cannot be stored is not asked for.
+long=$(printf %0300d 0)
+lines=$(wc -l <"$log")
+"$tftp" get "$url/file" "$tmp/here/$long" 2>"$tmp/err"
+check "a name too long for a file is a local write error (exit status $?)" says_all "$url/file"
+check "which is known before the server is asked" test "$(wc -l <"$log")" = "$lines"
+
 # A host with two addresses, of which the first has no server.
 printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
 two='mount --bind "$0/hosts" /etc/hosts && exec "$@"'
