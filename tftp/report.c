@@ -10,14 +10,29 @@
 
 /* JSON. */
 
-/* A string as JSON has it. Bytes that are no UTF-8, and control characters, come as \xNN in the text. */
+/* One character, which JSON has an escape for unless it is no UTF-8: such a byte comes as \xNN in the text. */
+static size_t json_char(FILE *out, const char *s)
+{
+	size_t len = 1 + ((*s & 0xc0) == 0xc0) + ((*s & 0xe0) == 0xe0) + ((*s & 0xf0) == 0xf0);
+	char safe[32];
+
+	log_safe(safe, sizeof(safe), s, strnlen(s, len));
+	if (*safe != '\\') {
+		fputs(safe, out);
+		return strlen(safe);
+	}
+	if (*s == '"' || *s == '\\')
+		fprintf(out, "\\%c", *s);
+	else
+		fprintf(out, (*s & 0x80) == 0 ? "\\u%04x" : "\\\\x%02x", (unsigned char)*s);
+	return 1;
+}
+
 static void json_text(FILE *out, const char *key, const char *s)
 {
-	char safe[2048];
-
 	fprintf(out, "\"%s\":\"", key);
-	for (const char *p = log_safe(safe, sizeof(safe), s, strlen(s)); *p != '\0'; p++)
-		fprintf(out, *p == '\\' || *p == '"' ? "\\%c" : "%c", *p);
+	while (*s != '\0')
+		s += json_char(out, s);
 	fputs("\",", out);
 }
 
