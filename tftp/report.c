@@ -145,12 +145,21 @@ static bool writes_to_stdout(const struct client_job *jobs, size_t n)
 	return false;
 }
 
+/* Somebody reads the file itself there, or types it: a line that is drawn over another would spoil it. */
+static bool is_on_terminal(const struct client_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(jobs[i].local, "-") == 0 && isatty(jobs[i].write ? STDIN_FILENO : STDOUT_FILENO))
+			return true;
+	return false;
+}
+
 void report_update(struct report *r, const struct client_job *jobs, size_t n)
 {
 	const struct args *a = r->args;
 	const char *terminal = getenv("TERM");
 	bool capable = isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0);
-	bool bar = a->progress >= 0 ? a->progress : capable;
+	bool bar = a->progress >= 0 ? a->progress : capable && !is_on_terminal(jobs, n);
 
 	r->json = writes_to_stdout(jobs, n) ? stderr : stdout;
 	progress_init(&r->progress, STDERR_FILENO);
