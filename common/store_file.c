@@ -445,9 +445,8 @@ static int file_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 	return err;
 }
 
-static int stream_finish(void *arg)
+static int text_finish(struct store_file *f)
 {
-	struct store_file *f = arg;
 	uint8_t last;
 
 	if (!f->text || netascii_decode_end(&f->conv, &last) == 0)
@@ -455,11 +454,23 @@ static int stream_finish(void *arg)
 	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
 }
 
+/* Whoever reads a pipe waits for its end, and some file systems say only now that there is no room. */
+static int stream_finish(void *arg)
+{
+	struct store_file *f = arg;
+	int err = text_finish(f), fd = f->fd;
+
+	if (err != 0)
+		return err;
+	f->fd = -1;
+	return close(fd) != 0 && errno != EINTR ? -errno : 0;
+}
+
 /* Everything that the end needs goes into the commit. */
 static int begin_commit(struct store_file *f)
 {
 	struct store_commit *c = malloc(sizeof(*c));
-	int err = f->text ? stream_finish(f) : behind_flush(f->how.behind, f, f->fd);
+	int err = f->text ? text_finish(f) : behind_flush(f->how.behind, f, f->fd);
 
 	if (c == NULL || err != 0) {
 		free(c);
