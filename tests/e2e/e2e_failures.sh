@@ -187,6 +187,12 @@ fi
 "$tftp" get "$url/file" - 2>"$tmp/err" >/dev/full
 check "a full standard output is a local write error" test $? = 23
 check "a full standard output says what to do" says_all "$url/file"
+for arguments in "--json get $url/file $tmp/here/got" "127.0.0.1 $served -c status" --help --version; do
+	# shellcheck disable=SC2086 # a list
+	"$tftp" $arguments 2>"$tmp/err" >/dev/full
+	check "so is one that is full of what ${arguments%% *} prints" test "$?$(wc -l <"$tmp/err")" = 231
+done
+rm -f "$tmp/here/got"
 
 # Without standard input, output or error a socket or the file itself would take their numbers.
 (cd "$tmp/here" && "$tftp" -v get "$url/file" closed <&- >&- 2>&-)
