@@ -346,9 +346,18 @@ static int write_over(struct store_commit *c)
 	return err;
 }
 
+/*
+ * A mount point, as containers have them for single files: nothing can be renamed over it. Nor over somebody else's file
+ * where a directory is sticky, but it may be one that all may write.
+ */
+static bool cannot_replace(int err)
+{
+	return err == -EBUSY || err == -EPERM || err == -EACCES;
+}
+
 static int commit(struct store_commit *c)
 {
-	int err = 0;
+	int err = 0, over;
 
 	if (c->how.exists == STORE_EXISTS_SAME)
 		err = compare(c);
@@ -359,9 +368,10 @@ static int commit(struct store_commit *c)
 	err = make_ready(c);
 	if (err == 0)
 		err = give_name(c);
-	/* A mount point, as containers have them for single files: nothing can be renamed over it. */
-	if (err == -EBUSY && c->how.exists == STORE_EXISTS_REPLACE)
-		return write_over(c);
+	if (cannot_replace(err) && c->how.exists == STORE_EXISTS_REPLACE) {
+		over = write_over(c);
+		return over == -ENOENT ? err : over;
+	}
 	return err == 0 && c->how.sync ? sync_dir(c->dir) : err;
 }
 

@@ -94,6 +94,16 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	    test "$?$(cat "$tmp/theirs/closed/open")" = 68old
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/open)
 	check "a get that works writes it over" cmp -s "$tmp/root/file" "$tmp/theirs/closed/open"
+	# As in /tmp, where only its owner may replace a file that others may write.
+	mkdir -m 1777 "$tmp/theirs/sticky"
+	echo old >"$tmp/theirs/sticky/shared"
+	chmod 666 "$tmp/theirs/sticky/shared"
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/nothing" sticky/shared 2>"$tmp/err")
+	check "a get that fails leaves a file as it was that must not be replaced" \
+	    test "$?$(cat "$tmp/theirs/sticky/shared")" = 68old
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" sticky/shared)
+	check "a get that works writes it over as well" cmp -s "$tmp/root/file" "$tmp/theirs/sticky/shared"
+	check "and leaves nothing beside it" test "$(ls -A "$tmp/theirs/sticky")" = shared
 	mkdir "$tmp/theirs/box"
 	chmod 333 "$tmp/theirs/box"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/new)
