@@ -210,13 +210,22 @@ static int copy_to(int from, int to)
 	return n < 0 ? -errno : 0;
 }
 
+/* Root can give a file away; others, to a group that they are in. */
+static void pass_on_owner(int fd, const struct stat *st)
+{
+	if (fchown(fd, st->st_uid, st->st_gid) != 0 && fchown(fd, (uid_t)-1, st->st_gid) != 0)
+		errno = 0;
+}
+
 /* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
 static int make_ready(const struct store_commit *c)
 {
 	struct stat st;
+	bool replaces = fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 
-	if (fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
+	if (replaces && c->how.owner)
+		pass_on_owner(c->fd, &st);
+	if (replaces && fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
 		return -EIO;
 	return c->how.sync && fsync(c->fd) != 0 ? -errno : 0;
 }

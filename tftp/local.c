@@ -86,6 +86,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 {
 	struct store_upload how = {
 		.mode = 0666,
+		.owner = true,
 		.text = text,
 		.limit = UINT64_MAX,
 		.nameless = true,

@@ -766,6 +766,32 @@ static int upload(int dir, const char *name, const char *text, const struct stor
 
 #define HOW(...) ((struct store_upload){.mode = 0666, .limit = UINT64_MAX, __VA_ARGS__})
 
+START_TEST(a_new_file_can_have_the_old_ones_owner)
+{
+	int dir = unit_dir_open();
+	struct stat st;
+
+	unit_dir_put(dir, "f", "old", 3, 0640);
+	if (fchownat(dir, "f", 1234, 5678, 0) != 0) {
+		puts("skip nobody else's files can be had here");
+		unit_dir_close(dir);
+		return;
+	}
+	for (int nameless = 0; nameless < 2; nameless++) {
+		ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = true, .nameless = nameless)), 0);
+		ck_assert(unit_dir_holds(dir, "f", "new", 3));
+		MUST(fstatat(dir, "f", &st, 0) == 0);
+		ck_assert_uint_eq(st.st_uid, 1234);
+		ck_assert_uint_eq(st.st_gid, 5678);
+		ck_assert_uint_eq(st.st_mode & 07777, 0640);
+	}
+	ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = false)), 0);
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	ck_assert_uint_eq(st.st_uid, geteuid());
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(an_upload_to_a_taken_name_can_be_refused)
 {
 	int dir = unit_dir_open();
@@ -1286,7 +1312,7 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_waits_as_it_is_told_and_no_longer,
     a_stream_nobody_reads_says_so,
-    a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
+    a_full_disk_says_so, a_new_file_can_have_the_old_ones_owner, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     what_arrived_of_a_broken_upload_replaces_nothing_that_is_to_stay,
     two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
     what_arrived_of_a_broken_upload_can_be_kept,
