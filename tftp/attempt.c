@@ -225,17 +225,34 @@ static int open_sink(struct task *t, struct store *store)
 	return err;
 }
 
+/*
+ * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through. So
+ * what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it stays in
+ * the store. Returns 0, -EAGAIN where that was ended early, or -errno.
+ */
+static int await_block(struct task *t, const struct store *store)
+{
+	struct client *c = t->client;
+	struct iovec iov = {.iov_base = c->exchange->scratch, .iov_len = t->blksize};
+	ssize_t got;
+
+	while ((got = store->ops->read(store->arg, 0, &iov, 1)) == STORE_AGAIN)
+		if (!client_await(c, t->file.fd, POLLIN, t->limit.at) && attempt_ended_early(t))
+			return -EAGAIN;
+	return got < 0 ? (int)got : 0;
+}
+
 static int open_source(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
 	int err = local_source(&t->file, store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
-	struct stat st;
 
-	if (err != 0 || strcmp(job->local, "-") == 0 || fstat(t->file.fd, &st) != 0 || !S_ISFIFO(st.st_mode) ||
-	    client_await(t->client, t->file.fd, POLLIN, t->limit.at) || !attempt_ended_early(t))
+	if (err != 0 || !t->stream)
 		return err;
-	store->ops->close(store->arg);
-	return -EAGAIN;
+	err = await_block(t, store);
+	if (err != 0)
+		store->ops->close(store->arg);
+	return err;
 }
 
 static int open_local(struct task *t, struct store *store)
@@ -313,7 +330,8 @@ bool attempt_start(struct task *t)
 	err = open_local(t, &store);
 	if (err != 0) {
 		if (err == -EAGAIN)
-			verdict_early(t, "the named pipe had nobody at its other end");
+			verdict_early(t, t->job->write ? "not even one block had come that could be sent" :
+			    "the named pipe had nobody at its other end");
 		else
 			verdict_local(t, err);
 		return false;

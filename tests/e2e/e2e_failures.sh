@@ -307,6 +307,22 @@ check "signals that are ignored do not end it" ours $client
 kill -TERM $client
 wait $client
 check "others do (exit status $?)" grep -q '^tftp: interrupted' "$tmp/err"
+# What a pipe gives may take its time. A server that was asked already would give up.
+mkfifo "$tmp/slow"
+before=$(heard)
+"$tftp" put - "tftp://127.0.0.1:$port/y" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
+client=$!
+pids="$pids $client"
+exec 9>"$tmp/slow"
+eventually blocks_term
+sleep 0.2
+echo data >&9
+sleep 0.2
+check "no server is asked before there is a block to send" test "$(heard)" = "$before"
+exec 9>&-
+check "or the end of all" eventually waits
+stop $client
+rm "$tmp/slow"
 stop $silent
 
 # What may keep it waiting before it can ask: somebody at the other end of a named pipe, a name server.

@@ -287,10 +287,11 @@ START_TEST(there_is_no_progress_where_the_file_itself_is_shown_or_typed)
 	sees("tftp> ");
 	wire_close(&tid);
 	type("put - name\r");
+	sleep_ms(450);
+	type("typed\r\004");
 	take("name", OP_WRQ);
 	wire_ack(&tid, 0);
 	sleep_ms(450);
-	type("typed\r\004");
 	wire_expect_data(&tid, 1, (const uint8_t *)"typed\n", 6);
 	wire_ack(&tid, 1);
 	sees("tftp> ");
