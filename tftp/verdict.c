@@ -217,6 +217,23 @@ static void interrupted(struct task *t, const struct transfer_result *r)
 	    "which has not answered" : t->stream ? "what came was passed on" : "nothing of it is kept");
 }
 
+/* A pipe that gives nothing for long: whatever the server said in the end, or did not say, is not what went wrong. */
+static bool was_kept_waiting(const struct task *t, const struct transfer_result *r)
+{
+	return t->input.index != LOOP_UNSET && (r->outcome == TRANSFER_TIMED_OUT || r->outcome == TRANSFER_UNREACHABLE ||
+	    (r->outcome == TRANSFER_PEER_ERROR && r->code == ERROR_UNDEFINED));
+}
+
+static void kept_waiting(struct task *t, const struct transfer_result *r)
+{
+	const char *local = t->job->local;
+	bool standard = strcmp(local, "-") == 0;
+
+	verdict_say(&t->job->out, CLIENT_SILENT, "%s gave up on \"%s\" after %llu bytes, when %s gave nothing for long; write "
+	    "it to a file first", printable(t->host->name).text, printable(t->job->remote).text,
+	    (unsigned long long)r->bytes, standard ? "standard input" : printable(local).text);
+}
+
 /* The transfer is complete; what does not fit is worth a word. */
 static void remark(struct task *t, const struct transfer_result *r)
 {
@@ -266,6 +283,8 @@ void verdict_judge(struct task *t)
 		failed(t, r);
 		break;
 	}
+	if (was_kept_waiting(t, r))
+		kept_waiting(t, r);
 	if (t->client->interrupted != 0 && r->outcome != TRANSFER_DONE)
 		interrupted(t, r);
 }

@@ -325,6 +325,22 @@ stop $client
 rm "$tmp/slow"
 stop $silent
 
+# Once a server takes what a pipe gives, it has only so much patience with it.
+start_tftpd hasty --create --give-up 1 "$tmp/root"
+mkfifo "$tmp/slow"
+"$tftp" put - "tftp://127.0.0.1:$port/z" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
+client=$!
+pids="$pids $client"
+exec 9>"$tmp/slow"
+cat "$tmp/root/file" >&9
+wait $client
+check "a pipe that stops in the middle costs the upload (exit status $?)" says_all "tftp://127.0.0.1:$port/z"
+check "and it is said whose fault that is" grep -q "standard input gave nothing" "$tmp/err"
+exec 9>&-
+rm "$tmp/slow"
+stop "$pid"
+port=$served
+
 # What may keep it waiting before it can ask: somebody at the other end of a named pipe, a name server.
 # early NAME COMMAND...: ^C ends it, and so does --max-time
 early() {
