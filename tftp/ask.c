@@ -1,7 +1,7 @@
 /* What to ask of which server: names to addresses, sizes from the route, options by what the server can stand. */
 #include "client_int.h"
+#include "route.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,45 +83,10 @@ void host_forget(struct client *c)
 
 /* Sizes. */
 
-/* What no later try within a transfer's patience changes: the address, our own addresses, the routes. */
-static bool is_final(int err)
-{
-	return err == EINVAL || err == EACCES || err == EAFNOSUPPORT || err == EADDRNOTAVAIL || err == ENETUNREACH ||
-	    err == EHOSTUNREACH || err == ENETDOWN;
-}
-
-/*
- * The largest block that the route to the server carries without fragments. Returns 0, or -errno where the kernel sends
- * nothing there: a session takes that for lost packets. What a firewall or a full queue refuses is such a loss, it passes.
- */
-static int look_at_route(const struct addr *to, const struct addr *from, uint32_t *blksize)
-{
-	bool v6 = to->sa.sa_family == AF_INET6;
-	uint32_t headers = v6 ? 52 : 32;
-	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0, err = 0;
-	socklen_t len = sizeof(mtu);
-
-	*blksize = 1432;
-	if (fd < 0)
-		return is_final(errno) ? -errno : 0;
-	/* An address that is not ours is told where the transfer's own socket is opened. */
-	if (from->sa.sa_family != AF_UNSPEC && bind(fd, &from->sa, addr_len(from)) != 0)
-		err = 0;
-	else if (connect(fd, &to->sa, addr_len(to)) != 0)
-		err = is_final(errno) ? -errno : 0;
-	else if (getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &len) == 0 &&
-	    mtu >= (int)(headers + PACKET_BLKSIZE))
-		*blksize = (uint32_t)mtu - headers;
-	close(fd);
-	if (*blksize > BLKSIZE_MAX)
-		*blksize = BLKSIZE_MAX;
-	return err;
-}
-
 int ask_sizes(struct task *t)
 {
 	const struct client_options *o = t->client->options;
-	int err = look_at_route(&t->host->addrs[t->at], &o->bind, &t->blksize);
+	int err = route_look(&t->host->addrs[t->at], &o->bind, &t->blksize);
 
 	if (o->blksize != 0)
 		t->blksize = o->blksize;

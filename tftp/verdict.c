@@ -1,6 +1,7 @@
 /* Words for a person, and an exit status, for however a transfer ended: host, file, what happened, what to try. */
 #include "client_int.h"
 #include "log.h"
+#include "route.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -62,32 +63,12 @@ static bool all_sent(const struct task *t, const struct transfer_result *r)
 	    t->size - r->bytes <= (uint64_t)terms->blksize * terms->windowsize;
 }
 
-/* What a person can do about it. */
-static const char *way_hint(const struct task *t, int err)
-{
-	const struct addr *to = &t->host->addrs[t->at];
-	bool v6 = to->sa.sa_family == AF_INET6;
-
-	if (err == ECONNREFUSED)
-		return "is it running, and on this port?";
-	if (err == EINVAL && v6 && to->v6.sin6_scope_id == 0 &&
-	    (IN6_IS_ADDR_LINKLOCAL(&to->v6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&to->v6.sin6_addr)))
-		return "link-local addresses need a zone: fe80::1%eth0";
-	if (err == EINVAL && t->client->options->bind.sa.sa_family != AF_UNSPEC)
-		return "is --bind an address that can be seen from there?";
-	if (err == EACCES)
-		return "if that is a broadcast address, give the server's own; or a route prohibits it";
-	if (err == EAFNOSUPPORT || err == EADDRNOTAVAIL)
-		return v6 ? "this machine has no IPv6 address for that, try -4" :
-		    "this machine has no IPv4 address for that, try -6";
-	return "is the network up, and is there a route to it?";
-}
-
 void verdict_no_way(struct task *t, int err)
 {
 	addr_print(&t->host->addrs[t->at], t->job->out.peer);
 	verdict_say(&t->job->out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; %s",
-	    printable(t->host->name).text, printable(t->job->remote).text, strerror(err), way_hint(t, err));
+	    printable(t->host->name).text, printable(t->job->remote).text, strerror(err),
+	    route_hint(&t->host->addrs[t->at], t->client->options->bind.sa.sa_family != AF_UNSPEC, err));
 }
 
 static void unreachable(struct task *t, const struct transfer_result *r)

@@ -41,6 +41,8 @@ tells "no route" "is the network up" tftp://10.13.0.1/file
 tells "no route for IPv6" "is the network up" 'tftp://[2001:db8::1]/file'
 tells "an address of our own from which nothing goes there" "is --bind" --bind 127.0.0.1 tftp://10.9.0.2/file
 tells "one that is not ours" "check --bind" --bind 10.9.0.77 tftp://10.9.0.2/file
+timeout 40 "$tftp" doctor fe80::1 >"$tmp/out"
+check "the doctor says it as well (exit status $?)" grep -q '^  do: .* need a zone' "$tmp/out"
 echo data >"$tmp/up"
 timeout 40 "$tftp" put "$tmp/up" tftp://10.9.0.255/file 2>"$tmp/err"
 check "uploads as well" test $? = 7
