@@ -23,18 +23,49 @@ const char *local_tail(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
+/*
+ * Where anybody may put a link, as into /tmp, somebody else's may be a trap. The kernel follows none there
+ * (fs.protected_symlinks), but it is not the kernel that follows here.
+ */
+static bool may_follow(const char *path, const struct stat *link)
+{
+	int len = (int)(local_tail(path) - path);
+	char dir[PATH_MAX];
+	struct stat st;
+
+	snprintf(dir, sizeof(dir), "%.*s.", len, path);
+	return stat(dir, &st) == 0 && ((st.st_mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) ||
+	    link->st_uid == geteuid() || link->st_uid == st.st_uid);
+}
+
+/* Its text; 0: there is no link, or -errno. What was looked at is what is read: it may be another one the next moment. */
+static int read_link(const char *path, char to[PATH_MAX])
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), err = 0;
+	struct stat st;
+	ssize_t len;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+		len = readlinkat(fd, "", to, PATH_MAX - 1);
+		err = len < 0 ? -errno : may_follow(path, &st) ? (int)len : -EACCES;
+		to[len < 0 ? 0 : len] = '\0';
+	}
+	close(fd);
+	return err;
+}
+
 /* To where a chain of symbolic links ends, whether there is a file or not yet. */
 static int follow(char path[PATH_MAX])
 {
 	char to[PATH_MAX], next[PATH_MAX];
 
 	for (int links = 0; links < LINKS_MAX; links++) {
-		ssize_t len = readlink(path, to, sizeof(to) - 1);
-		int dir;
+		int len = read_link(path, to), dir;
 
-		if (len < 0)
-			return 0;
-		to[len] = '\0';
+		if (len <= 0)
+			return len;
 		dir = *to == '/' ? 0 : (int)(local_tail(path) - path);
 		if (snprintf(next, sizeof(next), "%.*s%s", dir, path, to) >= PATH_MAX)
 			return -ENAMETOOLONG;

@@ -135,6 +135,26 @@ ln -s round "$tmp/round"
 "$tftp" get "$url/file" "$tmp/round" 2>"$tmp/err"
 check "links that go round are a local write error" test "$?$(readlink "$tmp/round")" = 23round
 
+# In /tmp a link may be anybody's trap, and the kernel lets nobody follow one (fs.protected_symlinks).
+mkdir -m 1777 "$tmp/trap"
+echo precious >"$tmp/victim"
+ln -s ../victim "$tmp/trap/theirs"
+ln -s theirs "$tmp/trap/mine"
+ln -s ../not-there "$tmp/trap/dangling"
+if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" 2>/dev/null; then
+	for link in theirs mine dangling; do
+		"$tftp" get "$url/file" "$tmp/trap/$link" 2>"$tmp/err"
+		check "a link that somebody else has put into a sticky directory is not followed ($link, exit status $?)" \
+		    says_all "$url/file"
+	done
+	check "and what it names stays as it is" test "$(cat "$tmp/victim")$(ls "$tmp" | grep not-there)" = precious
+	chown -h 0 "$tmp/trap/theirs"
+	"$tftp" get "$url/file" "$tmp/trap/mine"
+	check "but one's own is" cmp -s "$tmp/root/file" "$tmp/victim"
+else
+	skip "somebody else's links: nobody else can be had here"
+fi
+
 # What /dev/stdout, /dev/fd/63 and the shell's >(command) are: links whose text leads nowhere.
 "$tftp" get "$url/file" /dev/stdout | cat >"$tmp/out"
 check "/dev/stdout may be a pipe" cmp -s "$tmp/root/file" "$tmp/out"
