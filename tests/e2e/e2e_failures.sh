@@ -104,6 +104,13 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" sticky/shared)
 	check "a get that works writes it over as well" cmp -s "$tmp/root/file" "$tmp/theirs/sticky/shared"
 	check "and leaves nothing beside it" test "$(ls -A "$tmp/theirs/sticky")" = shared
+	# Not if somebody put it there who might wait for that: he could read what is written. chown is root's.
+	echo old >"$tmp/theirs/sticky/planted"
+	chmod 666 "$tmp/theirs/sticky/planted"
+	if chown 1234 "$tmp/theirs/sticky/planted" 2>/dev/null; then
+		(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" sticky/planted 2>"$tmp/err")
+		check "but not what a third party has put there" test "$?$(cat "$tmp/theirs/sticky/planted")" = 23old
+	fi
 	mkdir "$tmp/theirs/box"
 	chmod 333 "$tmp/theirs/box"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/new)

@@ -792,6 +792,29 @@ START_TEST(a_new_file_can_have_the_old_ones_owner)
 }
 END_TEST
 
+/* As in /tmp: somebody has put a file there, open to all, where he knows that we will. */
+START_TEST(a_planted_file_passes_nothing_on)
+{
+	int dir = unit_dir_open();
+	struct stat st;
+
+	umask(022);
+	unit_dir_put(dir, "f", "old", 3, 0666);
+	MUST(fchmod(dir, 01777) == 0);
+	if (fchownat(dir, "f", 1234, 5678, 0) != 0) {
+		puts("skip nobody else's files can be had here");
+		unit_dir_close(dir);
+		return;
+	}
+	ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = true)), 0);
+	ck_assert(unit_dir_holds(dir, "f", "new", 3));
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	ck_assert_uint_eq(st.st_uid, geteuid());
+	ck_assert_uint_eq(st.st_mode & 07777, 0644);
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(an_upload_to_a_taken_name_can_be_refused)
 {
 	int dir = unit_dir_open();
@@ -1312,7 +1335,8 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
     a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_waits_as_it_is_told_and_no_longer,
     a_stream_nobody_reads_says_so,
-    a_full_disk_says_so, a_new_file_can_have_the_old_ones_owner, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
+    a_full_disk_says_so, a_new_file_can_have_the_old_ones_owner, a_planted_file_passes_nothing_on,
+    an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     what_arrived_of_a_broken_upload_replaces_nothing_that_is_to_stay,
     two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
     what_arrived_of_a_broken_upload_can_be_kept,
