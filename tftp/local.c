@@ -24,18 +24,18 @@ const char *local_tail(const char *path)
 }
 
 /*
- * Where anybody may put a link, as into /tmp, somebody else's may be a trap. The kernel follows none there
- * (fs.protected_symlinks), but it is not the kernel that follows here.
+ * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no such
+ * links (fs.protected_symlinks), but it is not the kernel that follows here.
  */
-static bool may_follow(const char *path, const struct stat *link)
+static bool is_trap(const char *path, const struct stat *there)
 {
 	int len = (int)(local_tail(path) - path);
 	char dir[PATH_MAX];
 	struct stat st;
 
 	snprintf(dir, sizeof(dir), "%.*s.", len, path);
-	return stat(dir, &st) == 0 && ((st.st_mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) ||
-	    link->st_uid == geteuid() || link->st_uid == st.st_uid);
+	return stat(dir, &st) != 0 || ((st.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH) &&
+	    there->st_uid != geteuid() && there->st_uid != st.st_uid);
 }
 
 /* Its text; 0: there is no link, or -errno. What was looked at is what is read: it may be another one the next moment. */
@@ -49,7 +49,7 @@ static int read_link(const char *path, char to[PATH_MAX])
 		return 0;
 	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
 		len = readlinkat(fd, "", to, PATH_MAX - 1);
-		err = len < 0 ? -errno : may_follow(path, &st) ? (int)len : -EACCES;
+		err = len < 0 ? -errno : is_trap(path, &st) ? -EACCES : (int)len;
 		to[len < 0 ? 0 : len] = '\0';
 	}
 	close(fd);
@@ -107,6 +107,10 @@ static int open_special(const char *path)
 
 	if (fd < 0)
 		return errno == ENXIO && stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? -EAGAIN : -errno;
+	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && is_trap(path, &st)) {
+		close(fd);
+		return -EACCES;
+	}
 	flags = fcntl(fd, F_GETFL);
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);

@@ -154,6 +154,14 @@ if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" 2>/dev/null; then
 		check "a link that somebody else has put into a sticky directory is not followed ($link, exit status $?)" \
 		    says_all "$url/file"
 	done
+	mkfifo "$tmp/trap/pipe"
+	chown 1234 "$tmp/trap/pipe"
+	cat "$tmp/trap/pipe" >"$tmp/out" &
+	reader=$!
+	pids="$pids $reader"
+	"$tftp" --max-time 10 get "$url/file" "$tmp/trap/pipe" 2>"$tmp/err"
+	check "nor is a named pipe there written to (exit status $?)" test $? = 23 -a ! -s "$tmp/out"
+	stop $reader
 	check "and what it names stays as it is" test "$(cat "$tmp/victim")$(ls "$tmp" | grep not-there)" = precious
 	chown -h 0 "$tmp/trap/theirs"
 	"$tftp" get "$url/file" "$tmp/trap/mine"
