@@ -215,6 +215,21 @@ START_TEST(interrupt_at_the_prompt_begins_a_new_line)
 }
 END_TEST
 
+START_TEST(interrupt_at_a_question_takes_the_command_back)
+{
+	session(80);
+	type("get\r");
+	sees("(files) ");
+	type("na\003");
+	sees("tftp> ");
+	type("status\r");
+	sees("Connected to");
+	ck_assert_ptr_null(strstr(seen, "usage"));
+	type("quit\r");
+	ends(0);
+}
+END_TEST
+
 START_TEST(failures_are_said_and_the_session_goes_on)
 {
 	session(80);
@@ -303,6 +318,6 @@ END_TEST
 
 WIRE_MAIN("wire_shell", commands_are_prompted_for_and_end_of_file_quits, missing_words_are_asked_for,
     interrupt_ends_the_transfer_and_not_the_session, other_signals_end_the_transfer_and_the_session,
-    interrupt_at_the_prompt_begins_a_new_line,
+    interrupt_at_the_prompt_begins_a_new_line, interrupt_at_a_question_takes_the_command_back,
     failures_are_said_and_the_session_goes_on, progress_is_one_line_of_the_terminals_width,
     there_is_no_progress_where_the_file_itself_is_shown_or_typed)
