@@ -356,6 +356,15 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	return worst(c);
 }
 
+bool client_finds(struct client *c, const char *host, const char *port)
+{
+	const struct host *h;
+
+	c->interrupted = 0;
+	h = host_find(c, host, port, MONO_NEVER);
+	return h != NULL && h->n > 0;
+}
+
 int client_interrupted(const struct client *c)
 {
 	return c->interrupted;

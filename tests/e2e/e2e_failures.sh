@@ -415,6 +415,14 @@ END
 echo "nameserver 127.0.0.9" >"$tmp/resolv.conf"
 if unshare -nm sh "$tmp/dark" "$tmp" true 2>/dev/null; then
 	early "a name server" unshare -nm sh "$tmp/dark" "$tmp" "$tftp" get tftp://boot.example/x "$tmp/here/new"
+	echo boot.example >"$tmp/lines"
+	perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' unshare -nm sh "$tmp/dark" "$tmp" "$tftp" <"$tmp/lines" 2>"$tmp/err" &
+	client=$!
+	eventually blocks_term
+	sleep 0.2
+	kill -INT $client
+	wait $client
+	check "nor by a session whose first line may be a host (status $?)" test ! -s "$tmp/err"
 	# shellcheck disable=SC2046 # a list
 	kill $(cat "$tmp/dns") 2>/dev/null
 else
