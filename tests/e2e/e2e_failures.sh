@@ -79,6 +79,8 @@ mkdir "$tmp/theirs" "$tmp/theirs/closed"
 cp "$tftp" "$tmp/theirs/tftp"
 echo x >"$tmp/theirs/secret"
 chmod 0 "$tmp/theirs/secret"
+echo old >"$tmp/theirs/closed/open"
+chmod 666 "$tmp/theirs/closed/open"
 chmod 555 "$tmp/theirs/closed"
 anybody=
 [ "$(id -u)" -ne 0 ] || anybody="setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -87,8 +89,6 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	check "a directory that must not be written to" test $? = 23
 	check "it is said what to do about it" says_all "$url/file"
 	# A file that may be written where nothing may be made beside it.
-	echo old >"$tmp/theirs/closed/open"
-	chmod 666 "$tmp/theirs/closed/open"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/nothing" closed/open 2>"$tmp/err")
 	check "a get that fails leaves a file as it was that can only be written over" \
 	    test "$?$(cat "$tmp/theirs/closed/open")" = 68old
