@@ -210,13 +210,35 @@ static int copy_to(int from, int to)
 	return n < 0 ? -errno : 0;
 }
 
+/*
+ * Where anybody may put a file, as into /tmp, somebody else's may be a trap, which waits for what will be written: its mode
+ * and owner mean nothing, and it is not written over. The kernel's fs.protected_regular is the same rule.
+ */
+static bool is_planted(const struct store_commit *c, const struct stat *st)
+{
+	struct stat dir, own;
+
+	return fstat(c->dir, &dir) == 0 && (dir.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH) &&
+	    st->st_uid != dir.st_uid && fstat(c->fd, &own) == 0 && st->st_uid != own.st_uid;
+}
+
+/* Root can give a file away; others, to a group that they are in. */
+static void pass_on_owner(int fd, const struct stat *st)
+{
+	if (fchown(fd, st->st_uid, st->st_gid) != 0 && fchown(fd, (uid_t)-1, st->st_gid) != 0)
+		errno = 0;
+}
+
 /* A replaced file keeps its permissions; failing to is no reason to lose the upload. */
 static int make_ready(const struct store_commit *c)
 {
 	struct stat st;
+	bool replaces = fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    !is_planted(c, &st);
 
-	if (fstatat(c->dir, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
+	if (replaces && c->how.owner)
+		pass_on_owner(c->fd, &st);
+	if (replaces && fchmod(c->fd, st.st_mode & 0777) != 0 && errno == EIO)
 		return -EIO;
 	return c->how.sync && fsync(c->fd) != 0 ? -errno : 0;
 }
@@ -323,8 +345,8 @@ static int replace_content(struct store_commit *c, int fd, const struct stat *st
 	return err;
 }
 
-/* What was collected in memory goes over the file that is there. */
-static int write_over(struct store_commit *c)
+/* What was collected in memory goes over the file that is there; `any`: whoever put it there. */
+static int write_over(struct store_commit *c, bool any)
 {
 	int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, fd = openat(c->dir, c->name, O_RDWR | flags), err;
 	struct stat st, new;
@@ -334,7 +356,7 @@ static int write_over(struct store_commit *c)
 		fd = openat(c->dir, c->name, O_WRONLY | flags);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (!any && is_planted(c, &st)))
 		err = -EACCES;
 	else if (fstat(c->fd, &new) != 0)
 		err = -errno;
@@ -346,22 +368,32 @@ static int write_over(struct store_commit *c)
 	return err;
 }
 
+/*
+ * A mount point, as containers have them for single files: nothing can be renamed over it. Nor over somebody else's file
+ * where a directory is sticky, but it may be one that all may write.
+ */
+static bool cannot_replace(int err)
+{
+	return err == -EBUSY || err == -EPERM || err == -EACCES;
+}
+
 static int commit(struct store_commit *c)
 {
-	int err = 0;
+	int err = 0, over;
 
 	if (c->how.exists == STORE_EXISTS_SAME)
 		err = compare(c);
 	if (err != 0)
 		return err > 0 ? 0 : err;
 	if (c->how.in_place)
-		return write_over(c);
+		return write_over(c, true);
 	err = make_ready(c);
 	if (err == 0)
 		err = give_name(c);
-	/* A mount point, as containers have them for single files: nothing can be renamed over it. */
-	if (err == -EBUSY && c->how.exists == STORE_EXISTS_REPLACE)
-		return write_over(c);
+	if (cannot_replace(err) && c->how.exists == STORE_EXISTS_REPLACE) {
+		over = write_over(c, err == -EBUSY);
+		return over == -ENOENT ? err : over;
+	}
 	return err == 0 && c->how.sync ? sync_dir(c->dir) : err;
 }
 

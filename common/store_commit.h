@@ -25,6 +25,7 @@ enum store_exists {
 
 struct store_upload {
 	mode_t mode;                 /* of a new file, before umask; an existing one passes on its own */
+	bool owner;                  /* and, as far as the kernel lets us, its owner and group */
 	bool text;                   /* netascii arrives */
 	bool sync;                   /* on disk before it is acknowledged */
 	bool keep_partial;           /* what arrived of a broken upload stays as NAME.partial */

@@ -297,16 +297,33 @@ void store_file_ahead(struct store_file *f, struct ahead *ahead)
 
 /* Sinks. */
 
+/* For as long as it takes: somebody else's descriptor may be one that does not block. */
+static int wait_for_room(struct store_file *f)
+{
+	struct pollfd p = {.fd = f->fd, .events = POLLOUT};
+
+	if (f->wait != NULL)
+		return f->wait->writable(f->wait, f->fd);
+	return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+}
+
 static int write_all(struct store_file *f, const uint8_t *buf, size_t len)
 {
 	while (len > 0) {
-		ssize_t n = f->dir >= 0 ? pwrite(f->fd, buf, len, (off_t)f->pos) : write(f->fd, buf, len);
-		struct pollfd p = {.fd = f->fd, .events = POLLOUT};
+		/* More may block where poll() has said that there is room. */
+		size_t most = f->wait != NULL && len > PIPE_BUF ? PIPE_BUF : len;
+		int err = f->wait != NULL ? wait_for_room(f) : 0;
+		ssize_t n;
 
+		if (err != 0)
+			return err;
+		n = f->dir >= 0 ? pwrite(f->fd, buf, most, (off_t)f->pos) : write(f->fd, buf, most);
 		if (n < 0 && errno == EAGAIN)
-			poll(&p, 1, -1);
+			err = wait_for_room(f);
 		else if (n < 0 && errno != EINTR)
-			return -errno;
+			err = -errno;
+		if (err != 0)
+			return err;
 		if (n <= 0)
 			continue;
 		buf += n;
@@ -342,8 +359,37 @@ static int take_memory(struct store_file *f, uint64_t end)
 	return 0;
 }
 
-/* Forward only: converted, or to where nothing can be placed. */
+/* Forward only, to where nothing can be placed. Small blocks go together: each write may have to be waited for. */
 static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
+{
+	struct store_file *f = arg;
+	uint8_t piece[PIECE];
+	size_t have = 0;
+	int err = 0;
+
+	(void)off;
+	for (int i = 0; i < n; i++) {
+		const uint8_t *in = iov[i].iov_base;
+		size_t left = iov[i].iov_len;
+
+		while (left > 0 && err == 0) {
+			size_t len = left < PIECE - have ? left : PIECE - have;
+
+			memcpy(piece + have, in, len);
+			have += len;
+			in += len;
+			left -= len;
+			if (have < PIECE)
+				continue;
+			err = write_all(f, piece, have);
+			have = 0;
+		}
+	}
+	return err == 0 ? write_all(f, piece, have) : err;
+}
+
+/* Forward only, converted. */
+static int text_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 {
 	struct store_file *f = arg;
 	uint8_t out[PIECE + 1];
@@ -355,13 +401,13 @@ static int stream_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 
 		while (left > 0) {
 			size_t piece = left < PIECE ? left : PIECE;
-			size_t len = f->text ? netascii_decode(&f->conv, in, piece, out) : piece;
+			size_t len = netascii_decode(&f->conv, in, piece, out);
 			int err = f->pos + len > f->size ? STORE_TOO_BIG : check_free(f, len);
 
 			if (err == 0)
 				err = take_memory(f, f->pos + len);
 			if (err == 0)
-				err = write_all(f, f->text ? out : in, len);
+				err = write_all(f, out, len);
 			if (err != 0)
 				return err;
 			in += piece;
@@ -399,9 +445,8 @@ static int file_write(void *arg, uint64_t off, const struct iovec *iov, int n)
 	return err;
 }
 
-static int stream_finish(void *arg)
+static int text_finish(struct store_file *f)
 {
-	struct store_file *f = arg;
 	uint8_t last;
 
 	if (!f->text || netascii_decode_end(&f->conv, &last) == 0)
@@ -409,11 +454,23 @@ static int stream_finish(void *arg)
 	return f->pos >= f->size ? STORE_TOO_BIG : write_all(f, &last, 1);
 }
 
+/* Whoever reads a pipe waits for its end, and some file systems say only now that there is no room. */
+static int stream_finish(void *arg)
+{
+	struct store_file *f = arg;
+	int err = text_finish(f), fd = f->fd;
+
+	if (err != 0)
+		return err;
+	f->fd = -1;
+	return close(fd) != 0 && errno != EINTR ? -errno : 0;
+}
+
 /* Everything that the end needs goes into the commit. */
 static int begin_commit(struct store_file *f)
 {
 	struct store_commit *c = malloc(sizeof(*c));
-	int err = f->text ? stream_finish(f) : behind_flush(f->how.behind, f, f->fd);
+	int err = f->text ? text_finish(f) : behind_flush(f->how.behind, f, f->fd);
 
 	if (c == NULL || err != 0) {
 		free(c);
@@ -441,15 +498,17 @@ static int sink_finish(void *arg)
 }
 
 static const struct store_ops stream_sink = {.write = stream_write, .finish = stream_finish, .close = file_close};
-static const struct store_ops text_sink = {.write = stream_write, .finish = sink_finish, .close = file_close};
+static const struct store_ops text_stream = {.write = text_write, .finish = stream_finish, .close = file_close};
+static const struct store_ops text_sink = {.write = text_write, .finish = sink_finish, .close = file_close};
 static const struct store_ops file_sink = {.write = file_write, .finish = sink_finish, .close = file_close};
 
-int store_file_stream(struct store_file *f, struct store *store, int fd, bool text)
+int store_file_stream(struct store_file *f, struct store *store, int fd, bool text, struct store_wait *wait)
 {
 	reset(f, fd);
+	f->wait = wait;
 	f->text = text;
 	f->size = UINT64_MAX;
-	*store = (struct store){.ops = &stream_sink, .arg = f};
+	*store = (struct store){.ops = text ? &text_stream : &stream_sink, .arg = f};
 	return 0;
 }
 

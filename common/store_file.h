@@ -18,6 +18,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Somebody to wait with until `fd` takes PIPE_BUF bytes at once: 0, or -errno, which is the end of it. */
+struct store_wait {
+	int (*writable)(struct store_wait *w, int fd);
+};
+
 struct store_file {
 	int fd;
 	uint64_t size;        /* source: bytes to send at most, UINT64_MAX: until the end; sink: most bytes to accept */
@@ -29,6 +34,7 @@ struct store_file {
 	bool text, eof;
 	struct netascii conv;
 	struct ahead_reader ahead;     /* regular sources */
+	struct store_wait *wait;       /* streams; NULL: a write waits by itself, and nothing ends that */
 	/* sinks with a temporary file */
 	int dir;              /* directory of temp and name, -1: none, the bytes go straight to fd */
 	char *temp;
@@ -59,8 +65,9 @@ void store_file_ahead(struct store_file *f, struct ahead *ahead);
 
 /*
  * A sink straight into `fd` (a pipe, a device, standard output), which it takes over: forward only, nothing to rename.
+ * `wait` may be NULL and must outlive the sink.
  */
-int store_file_stream(struct store_file *f, struct store *store, int fd, bool text);
+int store_file_stream(struct store_file *f, struct store *store, int fd, bool text, struct store_wait *wait);
 
 /*
  * A sink into a new temporary file in directory `dir` that becomes `name` (in the same directory) on finish. `dir` is

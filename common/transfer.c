@@ -632,11 +632,6 @@ mono_t transfer_rtt(const struct transfer *t)
 	return t->rt.srtt;
 }
 
-uint64_t transfer_so_far(const struct transfer *t)
-{
-	return transfer_bytes(t);
-}
-
 bool transfer_answered(const struct transfer *t)
 {
 	return t->base > 0;

@@ -237,9 +237,6 @@ uint64_t transfer_bytes(const struct transfer *t);
 /* The smoothed round trip so far, 0 if none was measured. */
 mono_t transfer_rtt(const struct transfer *t);
 
-/* Bytes of the file so far: acknowledged (sender) or received in order (receiver). */
-uint64_t transfer_so_far(const struct transfer *t);
-
 /* Client: whether this packet can be the first answer to its request, from a port that is then the peer's. */
 bool transfer_is_answer(const struct transfer *t, const struct packet *p);
 

@@ -1,5 +1,6 @@
 /* What to ask of which server: names to addresses, sizes from the route, options by what the server can stand. */
 #include "client_int.h"
+#include "route.h"
 
 #include <netdb.h>
 #include <stdlib.h>
@@ -82,39 +83,24 @@ void host_forget(struct client *c)
 
 /* Sizes. */
 
-/* The largest block that the route to the server carries without fragments. */
-static uint32_t route_blksize(const struct addr *to)
-{
-	bool v6 = to->sa.sa_family == AF_INET6;
-	uint32_t headers = v6 ? 52 : 32, best = 1432;
-	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
-	socklen_t len = sizeof(mtu);
-
-	if (fd < 0)
-		return best;
-	if (connect(fd, &to->sa, addr_len(to)) == 0 &&
-	    getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &len) == 0 &&
-	    mtu >= (int)(headers + PACKET_BLKSIZE))
-		best = (uint32_t)mtu - headers;
-	close(fd);
-	return best < BLKSIZE_MAX ? best : BLKSIZE_MAX;
-}
-
-void ask_sizes(struct task *t)
+int ask_sizes(struct task *t)
 {
 	const struct client_options *o = t->client->options;
+	int err = route_look(&t->host->addrs[t->at], &o->bind, &t->blksize);
 
-	t->blksize = o->blksize != 0 ? o->blksize : route_blksize(&t->host->addrs[t->at]);
+	if (o->blksize != 0)
+		t->blksize = o->blksize;
 	if (t->host->most != 0 && t->blksize > t->host->most)
 		t->blksize = t->host->most;
 	t->windowsize = o->windowsize;
 	if (t->windowsize != 0)
-		return;
+		return err;
 	t->windowsize = WINDOW_BYTES / t->blksize;
 	if (t->windowsize > WINDOW_MOST)
 		t->windowsize = WINDOW_MOST;
 	if (t->windowsize < 1)
 		t->windowsize = 1;
+	return err;
 }
 
 /* Ethernet behind a tunnel or two, the least MTU of IPv6, and what needs no option. */

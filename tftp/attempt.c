@@ -119,7 +119,7 @@ static void hole_fired(struct loop_timer *timer, mono_t now)
 	struct task *t = (struct task *)((char *)timer - offsetof(struct task, hole));
 	const struct transfer *transfer = &t->session.transfer;
 
-	if (t->complete || t->over || transfer_so_far(transfer) > 0 || transfer_verdict(transfer) != NULL)
+	if (t->complete || t->over || transfer_bytes(transfer) > 0 || transfer_verdict(transfer) != NULL)
 		return;
 	if (transfer_answered(transfer)) {
 		if (patience(t) == 0)
@@ -135,10 +135,22 @@ static void hole_fired(struct loop_timer *timer, mono_t now)
 	loop_timer_set(&t->client->loop, &t->hole, now + HOLE_LOOK);
 }
 
+/* Whoever reads the pipe takes his time, or has been stopped: neither the user nor --max-time waits for that. */
+static int wait_to_write(struct store_wait *w, int fd)
+{
+	struct task *t = (struct task *)((char *)w - offsetof(struct task, wait));
+
+	if (client_await(t->client, fd, POLLOUT, t->limit.at))
+		return 0;
+	attempt_ended_early(t);
+	return -EINTR;
+}
+
 void attempt_init(struct task *t)
 {
 	loop_timer_init(&t->limit, limit_fired);
 	loop_timer_init(&t->hole, hole_fired);
+	t->wait.writable = wait_to_write;
 }
 
 /* One attempt. */
@@ -204,26 +216,43 @@ static int open_sink(struct task *t, struct store *store)
 	int err = -EAGAIN;
 
 	while (err == -EAGAIN && !attempt_ended_early(t)) {
-		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->stream);
+		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->wait, &t->stream);
 		if (err == -EAGAIN)
-			client_await(c, -1, c->loop.clock() + PIPE_LOOK);
+			client_await(c, -1, 0, c->loop.clock() + PIPE_LOOK);
 	}
 	if (err == 0 && !t->stream)
 		client_tidy(c, t->file.dir);
 	return err;
 }
 
+/*
+ * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through. So
+ * what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it stays in
+ * the store. Returns 0, -EAGAIN where that was ended early, or -errno.
+ */
+static int await_block(struct task *t, const struct store *store)
+{
+	struct client *c = t->client;
+	struct iovec iov = {.iov_base = c->exchange->scratch, .iov_len = t->blksize};
+	ssize_t got;
+
+	while ((got = store->ops->read(store->arg, 0, &iov, 1)) == STORE_AGAIN)
+		if (!client_await(c, t->file.fd, POLLIN, t->limit.at) && attempt_ended_early(t))
+			return -EAGAIN;
+	return got < 0 ? (int)got : 0;
+}
+
 static int open_source(struct task *t, struct store *store)
 {
 	const struct client_job *job = t->job;
 	int err = local_source(&t->file, store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
-	struct stat st;
 
-	if (err != 0 || strcmp(job->local, "-") == 0 || fstat(t->file.fd, &st) != 0 || !S_ISFIFO(st.st_mode) ||
-	    client_await(t->client, t->file.fd, t->limit.at) || !attempt_ended_early(t))
+	if (err != 0 || !t->stream)
 		return err;
-	store->ops->close(store->arg);
-	return -EAGAIN;
+	err = await_block(t, store);
+	if (err != 0)
+		store->ops->close(store->arg);
+	return err;
 }
 
 static int open_local(struct task *t, struct store *store)
@@ -293,11 +322,16 @@ bool attempt_start(struct task *t)
 
 	t->over = t->complete = t->black_hole = false;
 	t->answered = 0;
-	ask_sizes(t);
+	err = ask_sizes(t);
+	if (err != 0) {
+		verdict_no_way(t, -err);
+		return false;
+	}
 	err = open_local(t, &store);
 	if (err != 0) {
 		if (err == -EAGAIN)
-			verdict_early(t, "the named pipe had nobody at its other end");
+			verdict_early(t, t->job->write ? "not even one block had come that could be sent" :
+			    "the named pipe had nobody at its other end");
 		else
 			verdict_local(t, err);
 		return false;

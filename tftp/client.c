@@ -50,11 +50,8 @@ void client_tidy(struct client *c, int dir)
 
 static void on_signal(struct loop *l, int signo, mono_t now)
 {
-	struct client *c = client_of(l);
-
-	c->interrupted = signo;
-	for (struct task *t = c->tasks; t != NULL; t = t->next)
-		attempt_cancel(t, "interrupted by the user", now);
+	(void)now;
+	client_of(l)->interrupted = signo;
 }
 
 static void on_packet(const struct session *s, bool sent, const uint8_t *buf, size_t len, mono_t now)
@@ -67,10 +64,10 @@ static void on_packet(const struct session *s, bool sent, const uint8_t *buf, si
 		view->packet(view->arg, sent, &s->peer, buf, len);
 }
 
-bool client_await(struct client *c, int fd, mono_t until)
+bool client_await(struct client *c, int fd, short events, mono_t until)
 {
 	struct loop_fd *signals = &c->loop.signal_io;
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = signals->fd, .events = POLLIN}};
+	struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = signals->fd, .events = POLLIN}};
 
 	for (mono_t now = c->loop.clock(); now < until && c->interrupted == 0 && p[0].revents == 0; now = c->loop.clock()) {
 		struct timespec left = {.tv_sec = (until - now) / MONO_SEC, .tv_nsec = (until - now) % MONO_SEC};
@@ -99,7 +96,7 @@ static void add_task(struct client_state *state, const struct task *t)
 	expected = expected_of(t);
 	state->job = t->job;
 	state->running++;
-	state->bytes += transfer_so_far(&t->session.transfer);
+	state->bytes += transfer_bytes(&t->session.transfer);
 	if (expected == UINT64_MAX || state->expected == UINT64_MAX)
 		state->expected = UINT64_MAX;
 	else
@@ -192,6 +189,13 @@ static void begin_jobs(struct client *c)
 	while (c->interrupted == 0 && c->begun < c->njobs && c->running < c->most &&
 	    c->live < c->running + DALLYING_MAX && c->live < ports(c))
 		begin_job(c, &c->jobs[c->begun++]);
+}
+
+/* Not where the signal came: a transfer may have been in the middle of a write, which waited for room in a pipe. */
+static void cancel_all(struct client *c)
+{
+	for (struct task *t = c->tasks; t != NULL; t = t->next)
+		attempt_cancel(t, "interrupted by the user", c->loop.clock());
 }
 
 /* Those whose session is over go on to another attempt, or away. */
@@ -338,6 +342,8 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 		loop_timer_set(&c->loop, &c->tick, c->started + TICK);
 	while (err == 0) {
 		begin_jobs(c);
+		if (c->interrupted != 0)
+			cancel_all(c);
 		reap(c);
 		if (c->live == 0 && (c->begun == n || c->interrupted != 0))
 			break;
@@ -348,6 +354,15 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 		drop_all(c, err);
 	loop_timer_clear(&c->loop, &c->tick);
 	return worst(c);
+}
+
+bool client_finds(struct client *c, const char *host, const char *port)
+{
+	const struct host *h;
+
+	c->interrupted = 0;
+	h = host_find(c, host, port, MONO_NEVER);
+	return h != NULL && h->n > 0;
 }
 
 int client_interrupted(const struct client *c)

@@ -119,7 +119,10 @@ void client_del(struct client *c);
  */
 enum client_status client_run(struct client *c, struct client_job *jobs, size_t n);
 
-/* The signal that ended the last run, or 0. */
+/* Whether there is such a host. False as well if a signal ended the search for it. */
+bool client_finds(struct client *c, const char *host, const char *port);
+
+/* The signal that ended the last run, or the last search, or 0. */
 int client_interrupted(const struct client *c);
 
 #endif

@@ -47,6 +47,7 @@ struct task {
 	struct endpoint endpoint;
 	struct session session;
 	struct store_file file;
+	struct store_wait wait;  /* until a pipe takes more of what is received */
 	struct store_file park;  /* what an attempt had read from a pipe, for the next one */
 	struct store park_store;
 	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
@@ -93,10 +94,10 @@ void client_job_done(struct client *c, struct client_job *job);
 void client_tidy(struct client *c, int dir);
 
 /*
- * client.c: wait until there is something to read from `fd` (-1: nothing is), or until a signal ends the run; whatever
- * else runs stands still meanwhile. True if there is. For what has to be there before a transfer can begin.
+ * client.c: wait until poll() says `events` of `fd` (-1: of nothing), or until a signal ends the run; all else that runs
+ * stands still meanwhile. True if it does. For what has to be there before a transfer can begin, or can go on.
  */
-bool client_await(struct client *c, int fd, mono_t until);
+bool client_await(struct client *c, int fd, short events, mono_t until);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
@@ -124,7 +125,7 @@ void attempt_cancel(struct task *t, const char *why, mono_t now);
 struct host *host_find(struct client *c, const char *name, const char *port, mono_t until);
 bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
-void ask_sizes(struct task *t);                       /* block and window for the task's address */
+int ask_sizes(struct task *t);                        /* block and window for the task's address, or -errno: no way there */
 void ask_offer(struct task *t);                       /* fills t->request */
 unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
 uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
@@ -139,6 +140,7 @@ int lookup(struct client *c, const char *host, const char *port, int family, str
 void verdict_say(struct client_outcome *out, enum client_status status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void verdict_local(struct task *t, int err);          /* -errno: the local file */
+void verdict_no_way(struct task *t, int err);         /* a positive errno: nothing can be sent to the task's address */
 void verdict_early(struct task *t, const char *why);  /* interrupted, or out of time, before anything was asked */
 void verdict_judge(struct task *t);                   /* from the transfer's result */
 

@@ -22,15 +22,20 @@ struct asked {
 
 /*
  * The command's words; when there are none and somebody can be asked, what they answer to `question`. False: there are
- * still none, and that has been said.
+ * still none, and that has been said, or was what they wanted.
  */
 static bool words_of(struct shell *s, int argc, char **argv, const char *question, struct asked *a)
 {
+	enum shell_line answer = SHELL_EOF;
 	const char *why;
 
 	a->words = argv + 1;
 	a->n = argc - 1;
-	if (a->n == 0 && s->interactive && shell_read(s, question, a->line, sizeof(a->line)) == SHELL_LINE) {
+	if (a->n == 0 && s->interactive)
+		answer = shell_read(s, question, a->line, sizeof(a->line));
+	if (answer == SHELL_INTERRUPTED)
+		return false;
+	if (answer == SHELL_LINE) {
 		a->words = a->typed;
 		a->n = words_split(a->line, a->typed, &why);
 		if (a->n < 0) {

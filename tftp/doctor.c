@@ -5,6 +5,7 @@
 #include "doctor_int.h"
 
 #include "log.h"
+#include "route.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -319,18 +320,17 @@ static int find_host(struct doctor *d)
 	return 0;
 }
 
-static uint32_t route_mtu_blksize(const struct addr *to)
+/* What is not sent cannot be examined. */
+static bool check_route(struct doctor *d)
 {
-	bool v6 = to->sa.sa_family == AF_INET6;
-	int fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 1500;
-	socklen_t len = sizeof(mtu);
+	const struct addr *from = &d->args->options.bind;
+	int err = route_look(&d->to, from, &d->route);
 
-	if (fd >= 0 && connect(fd, &to->sa, addr_len(to)) == 0)
-		getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &len);
-	if (fd >= 0)
-		close(fd);
-	mtu -= v6 ? 52 : 32;
-	return mtu < 512 ? 512 : mtu > (int)BLKSIZE_MAX ? BLKSIZE_MAX : (uint32_t)mtu;
+	if (err == 0)
+		return true;
+	broken(d, "nothing can be sent there: %s", strerror(-err));
+	doctor_remedy("%s", route_hint(&d->to, from->sa.sa_family != AF_UNSPEC, -err));
+	return false;
 }
 
 int doctor_run(const struct args *args, const char *host, const char *file)
@@ -348,10 +348,10 @@ int doctor_run(const struct args *args, const char *host, const char *file)
 	err = find_host(&d);
 	if (err != 0)
 		return err;
-	d.route = route_mtu_blksize(&d.to);
 	d.probe = (struct probe){.to = &d.to, .local = args->options.bind, .tries = tries < TRIES ? tries : TRIES,
 	    .wait = MONO_SEC, .data = true};
-	check_reachable(&d);
+	if (check_route(&d))
+		check_reachable(&d);
 	if (d.works) {
 		if (check_options(&d) && d.file != NULL) {
 			guess_server(&d);

@@ -4,6 +4,7 @@
  */
 #include "form.h"
 
+#include "addr.h"
 #include "local.h"
 #include "log.h"
 
@@ -219,6 +220,13 @@ static bool is_verb(const char *word)
 	return strcmp(word, "get") == 0 || strcmp(word, "put") == 0 || strcmp(word, "doctor") == 0;
 }
 
+static bool is_port(const char *word)
+{
+	struct addr any;
+
+	return addr_resolve(NULL, word, 0, AF_UNSPEC, &any, 1) > 0 && addr_port(&any) != 0;
+}
+
 int form_read(struct form *f, const struct args *a, char *why)
 {
 	*f = (struct form){.kind = FORM_JOBS};
@@ -240,6 +248,8 @@ int form_read(struct form *f, const struct args *a, char *why)
 	f->kind = FORM_SHELL;
 	if (a->nwords > 2)
 		return complain(why, "cannot make sense of", a->words[0], " and what follows (tftp --help)");
+	if (a->nwords > 1 && !is_port(a->words[1]))
+		return complain(why, "a host is followed by a port, or by get or put and a file, and not by", a->words[1], "");
 	f->host = a->nwords > 0 ? a->words[0] : NULL;
 	f->port = a->nwords > 1 ? a->words[1] : NULL;
 	return 0;

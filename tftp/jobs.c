@@ -24,6 +24,12 @@ static const char *keep(struct jobs *j, const char *s, bool *full)
 	return s;
 }
 
+/* Its names, where others look for messages: two ways to write to one file would come to a mixture. */
+static bool is_stdout(const char *local)
+{
+	return strcmp(local, "/dev/stdout") == 0 || strcmp(local, "/dev/fd/1") == 0;
+}
+
 int jobs_add(struct jobs *j, bool write, bool text, const char *host, const char *port, const char *remote,
     const char *local)
 {
@@ -33,13 +39,17 @@ int jobs_add(struct jobs *j, bool write, bool text, const char *host, const char
 	if (full)
 		return -1;
 	j->list = more;
+	if (local == NULL)
+		local = ".";
+	else if (!write && is_stdout(local))
+		local = "-";
 	j->list[j->n] = (struct client_job){
 		.write = write,
 		.text = text,
 		.host = keep(j, host, &full),
 		.port = keep(j, port, &full),
 		.remote = keep(j, remote, &full),
-		.local = keep(j, local != NULL ? local : ".", &full),
+		.local = keep(j, local, &full),
 	};
 	j->n += !full;
 	return full ? -1 : 0;

@@ -23,24 +23,63 @@ const char *local_tail(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
+/*
+ * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no such
+ * links (fs.protected_symlinks), but it is not the kernel that follows here.
+ */
+static bool is_trap(const char *path, const struct stat *there)
+{
+	int len = (int)(local_tail(path) - path);
+	char dir[PATH_MAX];
+	struct stat st;
+
+	snprintf(dir, sizeof(dir), "%.*s.", len, path);
+	return stat(dir, &st) != 0 || ((st.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH) &&
+	    there->st_uid != geteuid() && there->st_uid != st.st_uid);
+}
+
+/* Its text; 0: there is no link, or -errno. What was looked at is what is read: it may be another one the next moment. */
+static int read_link(const char *path, char to[PATH_MAX])
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), err = 0;
+	struct stat st;
+	ssize_t len;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+		len = readlinkat(fd, "", to, PATH_MAX - 1);
+		err = len < 0 ? -errno : is_trap(path, &st) ? -EACCES : (int)len;
+		to[len < 0 ? 0 : len] = '\0';
+	}
+	close(fd);
+	return err;
+}
+
 /* To where a chain of symbolic links ends, whether there is a file or not yet. */
 static int follow(char path[PATH_MAX])
 {
 	char to[PATH_MAX], next[PATH_MAX];
 
 	for (int links = 0; links < LINKS_MAX; links++) {
-		ssize_t len = readlink(path, to, sizeof(to) - 1);
-		int dir;
+		int len = read_link(path, to), dir;
 
-		if (len < 0)
-			return 0;
-		to[len] = '\0';
+		if (len <= 0)
+			return len;
 		dir = *to == '/' ? 0 : (int)(local_tail(path) - path);
 		if (snprintf(next, sizeof(next), "%.*s%s", dir, path, to) >= PATH_MAX)
 			return -ENAMETOOLONG;
 		strcpy(path, next);
 	}
 	return -ELOOP;
+}
+
+/* A terminal, a pipe, /dev/null. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 static int target(const char *local, const char *remote, char path[PATH_MAX])
@@ -56,15 +95,8 @@ static int target(const char *local, const char *remote, char path[PATH_MAX])
 	}
 	if (n >= PATH_MAX)
 		return -ENAMETOOLONG;
-	return follow(path);
-}
-
-/* A terminal, a pipe, /dev/null. */
-static bool is_special(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+	/* What a link to a pipe says of it, in /dev/fd, is no path. */
+	return is_special(path) ? 0 : follow(path);
 }
 
 /* Opening must not wait for whoever is at the other end of a pipe: nothing would end that. Writing may. */
@@ -75,6 +107,10 @@ static int open_special(const char *path)
 
 	if (fd < 0)
 		return errno == ENXIO && stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? -EAGAIN : -errno;
+	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && is_trap(path, &st)) {
+		close(fd);
+		return -EACCES;
+	}
 	flags = fcntl(fd, F_GETFL);
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -85,6 +121,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 {
 	struct store_upload how = {
 		.mode = 0666,
+		.owner = true,
 		.text = text,
 		.limit = UINT64_MAX,
 		.nameless = true,
@@ -92,11 +129,14 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 	};
 	char *base = strrchr(path, '/');
 	struct stat st;
+	bool there = stat(path, &st) == 0;
 	int dir, err;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (!there && errno != ENOENT)
+		return -errno;
+	if (there && S_ISDIR(st.st_mode))
 		return -EISDIR;
-	if (stat(path, &st) == 0 && access(path, W_OK) != 0)
+	if (there && access(path, W_OK) != 0)
 		return -errno;
 	if (base == NULL) {
 		dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -118,7 +158,7 @@ static int open_beside(struct store_file *f, struct store *store, char path[PATH
 }
 
 int local_sink(struct store_file *f, struct store *store, const char *local, const char *remote, bool text,
-    struct behind *behind, bool *stream)
+    struct behind *behind, struct store_wait *wait, bool *stream)
 {
 	char path[PATH_MAX];
 	int fd, err;
@@ -126,7 +166,7 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 	*stream = true;
 	if (strcmp(local, "-") == 0) {
 		fd = dup(STDOUT_FILENO);
-		return fd < 0 ? -errno : store_file_stream(f, store, fd, text);
+		return fd < 0 ? -errno : store_file_stream(f, store, fd, text, wait);
 	}
 	err = target(local, remote, path);
 	if (err != 0)
@@ -136,7 +176,7 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 		return open_beside(f, store, path, text, behind);
 	}
 	fd = open_special(path);
-	return fd < 0 ? fd : store_file_stream(f, store, fd, text);
+	return fd < 0 ? fd : store_file_stream(f, store, fd, text, wait);
 }
 
 /* Files of /proc and /sys are made as they are read: their size says nothing, mostly 0 or a page. */

@@ -12,11 +12,12 @@ const char *local_tail(const char *path);
 
 /*
  * Open where a download goes. "-" is standard output; a directory takes the remote file's own name; anything else that
- * is no regular file is written to as it is (*stream true). Regular files are written beside their target and renamed;
- * `behind` collects what is written to them. Returns 0 or -errno, -EAGAIN for a named pipe that nobody reads yet.
+ * is no regular file is written to as it is (*stream true), and waited for by `wait`. Regular files are written beside
+ * their target and renamed; `behind` collects what is written to them. Returns 0 or -errno, -EAGAIN for a named pipe
+ * that nobody reads yet.
  */
 int local_sink(struct store_file *f, struct store *store, const char *local, const char *remote, bool text,
-    struct behind *behind, bool *stream);
+    struct behind *behind, struct store_wait *wait, bool *stream);
 
 /*
  * Open what is uploaded; *size becomes its size, UINT64_MAX (and *stream true) for what has none. `keep` is the most

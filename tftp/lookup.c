@@ -92,7 +92,7 @@ int lookup(struct client *c, const char *host, const char *port, int family, str
 			lookup_del(l);
 		return addr_resolve(host, port, 69, family, out, max);
 	}
-	if (!client_await(c, l->done, until) && !__atomic_exchange_n(&l->marked, true, __ATOMIC_ACQ_REL))
+	if (!client_await(c, l->done, POLLIN, until) && !__atomic_exchange_n(&l->marked, true, __ATOMIC_ACQ_REL))
 		return EAI_AGAIN;
 	/* It has its mark, and the event is there or about to be. */
 	eventfd_read(l->done, &one);

@@ -85,6 +85,15 @@ static bool keep_places(void)
 	return true;
 }
 
+/* Objects, a doctor's findings, a list of options: who asked for them and lost them must know. */
+static int all_printed(int status)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || status != CLIENT_OK)
+		return status;
+	fputs("tftp: standard output cannot be written; make room there\n", stderr);
+	return CLIENT_WRITE;
+}
+
 int main(int argc, char **argv)
 {
 	char why[ARGS_WHY];
@@ -101,7 +110,7 @@ int main(int argc, char **argv)
 			usage(stdout);
 		else
 			printf("tftp %s\n", VERSION);
-		return 0;
+		return all_printed(CLIENT_OK);
 	}
 	if (form_read(&form, &args, why) != 0)
 		status = wrong(why);
@@ -110,5 +119,5 @@ int main(int argc, char **argv)
 	else
 		status = run(&args, &form);
 	form_free(&form);
-	return status;
+	return all_printed(status);
 }

@@ -42,27 +42,58 @@ void progress_time(char buf[16], double seconds)
 
 /* The line. */
 
-/* Columns of UTF-8 as log_safe lets it through: one for each character. */
+/*
+ * What takes two columns on a terminal: East Asian scripts, full forms, emoji. In whole blocks, and rather too many: the C
+ * library knows better, but only in a locale.
+ */
+static bool is_wide(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} blocks[] = {{0x1100, 0x115f}, {0x2300, 0x2bff}, {0x2e80, 0xa4cf}, {0xa960, 0xa97f}, {0xac00, 0xd7a3},
+	    {0xf900, 0xfaff}, {0xfe10, 0xfe6f}, {0xff01, 0xff60}, {0xffe0, 0xffe6}, {0x16fe0, 0x1b2ff}, {0x1d300, 0x1d37f},
+	    {0x1f000, 0x3fffd}};
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		if (c >= blocks[i].first && c <= blocks[i].last)
+			return true;
+	return false;
+}
+
+/* The character at s, of UTF-8 as log_safe lets it through: its bytes and its columns. */
+static size_t character(const char *s, size_t *cols)
+{
+	size_t n = 1;
+	uint32_t c = (unsigned char)*s;
+
+	if (c >= 0xc0)
+		c &= c >= 0xf0 ? 0x07 : c >= 0xe0 ? 0x0f : 0x1f;
+	for (; ((unsigned char)s[n] & 0xc0) == 0x80; n++)
+		c = c << 6 | ((unsigned char)s[n] & 0x3f);
+	*cols = is_wide(c) ? 2 : 1;
+	return n;
+}
+
 static size_t columns(const char *s)
 {
-	size_t n = 0;
+	size_t n = 0, cols;
 
-	for (; *s != '\0'; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
+	for (; *s != '\0'; n += cols)
+		s += character(s, &cols);
 	return n;
 }
 
 /* Cut to `most` columns, at a character, with a mark that something is missing. */
 static void cut(char *s, size_t most)
 {
-	size_t n = 0;
+	size_t n = 0, cols, len;
 
 	if (columns(s) <= most)
 		return;
-	for (; *s != '\0' && n + 1 < most; n++)
-		do
-			s++;
-		while (((unsigned char)*s & 0xc0) == 0x80);
+	for (len = character(s, &cols); n + cols + 1 <= most; len = character(s, &cols)) {
+		n += cols;
+		s += len;
+	}
 	strcpy(s, most > 0 ? "~" : "");
 }
 

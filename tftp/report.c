@@ -10,14 +10,29 @@
 
 /* JSON. */
 
-/* A string as JSON has it. Bytes that are no UTF-8, and control characters, come as \xNN in the text. */
+/* One character, which JSON has an escape for unless it is no UTF-8: such a byte comes as \xNN in the text. */
+static size_t json_char(FILE *out, const char *s)
+{
+	size_t len = 1 + ((*s & 0xc0) == 0xc0) + ((*s & 0xe0) == 0xe0) + ((*s & 0xf0) == 0xf0);
+	char safe[32];
+
+	log_safe(safe, sizeof(safe), s, strnlen(s, len));
+	if (*safe != '\\') {
+		fputs(safe, out);
+		return strlen(safe);
+	}
+	if (*s == '"' || *s == '\\')
+		fprintf(out, "\\%c", *s);
+	else
+		fprintf(out, (*s & 0x80) == 0 ? "\\u%04x" : "\\\\x%02x", (unsigned char)*s);
+	return 1;
+}
+
 static void json_text(FILE *out, const char *key, const char *s)
 {
-	char safe[2048];
-
 	fprintf(out, "\"%s\":\"", key);
-	for (const char *p = log_safe(safe, sizeof(safe), s, strlen(s)); *p != '\0'; p++)
-		fprintf(out, *p == '\\' || *p == '"' ? "\\%c" : "%c", *p);
+	while (*s != '\0')
+		s += json_char(out, s);
 	fputs("\",", out);
 }
 
@@ -130,12 +145,21 @@ static bool writes_to_stdout(const struct client_job *jobs, size_t n)
 	return false;
 }
 
+/* Somebody reads the file itself there, or types it: a line that is drawn over another would spoil it. */
+static bool is_on_terminal(const struct client_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(jobs[i].local, "-") == 0 && isatty(jobs[i].write ? STDIN_FILENO : STDOUT_FILENO))
+			return true;
+	return false;
+}
+
 void report_update(struct report *r, const struct client_job *jobs, size_t n)
 {
 	const struct args *a = r->args;
 	const char *terminal = getenv("TERM");
 	bool capable = isatty(STDERR_FILENO) && (terminal == NULL || strcmp(terminal, "dumb") != 0);
-	bool bar = a->progress >= 0 ? a->progress : capable;
+	bool bar = a->progress >= 0 ? a->progress : capable && !is_on_terminal(jobs, n);
 
 	r->json = writes_to_stdout(jobs, n) ? stderr : stdout;
 	progress_init(&r->progress, STDERR_FILENO);

@@ -1,7 +1,6 @@
 /* Lines in, commands run. ^C at the prompt begins a new line, during a transfer it ends that; end of file quits. */
 #include "shell.h"
 
-#include "addr.h"
 #include "command.h"
 #include "log.h"
 #include "words.h"
@@ -140,12 +139,11 @@ int shell_command(struct shell *s, int argc, char **argv)
 static bool first_line_is_host(struct shell *s, int n, char **words)
 {
 	bool first = !s->begun && s->host == NULL;
-	struct addr addr;
 	int matches;
 
 	s->begun = true;
 	if (!first || n > 2 || command_find(words[0], &matches) != NULL || matches > 0 ||
-	    addr_resolve(words[0], n > 1 ? words[1] : NULL, 69, s->args->options.family, &addr, 1) <= 0)
+	    !client_finds(s->client, words[0], n > 1 ? words[1] : NULL))
 		return false;
 	return shell_connect(s, words[0], n > 1 ? words[1] : NULL);
 }
@@ -155,11 +153,14 @@ static int run_line(struct shell *s, char *line)
 	char *words[WORDS_MAX + 1];
 	const char *why;
 	int n = words_split(line, words, &why);
+	bool begun = s->begun;
 
 	if (n < 0)
 		return shell_complain("%s", why);
 	if (n > 0 && first_line_is_host(s, n, words))
 		return 0;
+	if (!begun && client_interrupted(s->client) != 0)
+		return CLIENT_INTERRUPTED;
 	return n == 0 ? 0 : shell_command(s, n, words);
 }
 

@@ -182,6 +182,18 @@ static bool same_server(struct task *t)
 	return next_address(t);
 }
 
+/* At this address, or at the next one where something can be sent to. */
+static bool begin_attempt(struct task *t)
+{
+	while (!attempt_start(t)) {
+		if (t->job->out.status != CLIENT_REFUSED || t->gone || t->at + 1 >= t->host->n)
+			return false;
+		t->at++;
+		begin_address(t);
+	}
+	return true;
+}
+
 bool task_next(struct task *t)
 {
 	bool again;
@@ -196,10 +208,10 @@ bool task_next(struct task *t)
 	again = same_server(t);
 	attempt_park(t);
 	attempt_close(t);
-	if (again && !t->gone && attempt_start(t))
+	if (again && !t->gone && begin_attempt(t))
 		return true;
 	while (!t->gone && next_host(t))
-		if (attempt_start(t))
+		if (begin_attempt(t))
 			return true;
 	return false;
 }
@@ -214,7 +226,7 @@ bool task_start(struct task *t)
 		loop_timer_set(&t->client->loop, &t->limit, t->began + (mono_t)o->max_time * MONO_SEC);
 	t->rest = t->hosts;
 	for (found = begin_host(t) || next_host(t); found && !t->gone; found = next_host(t))
-		if (attempt_start(t))
+		if (begin_attempt(t))
 			return true;
 	return false;
 }

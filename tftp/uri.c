@@ -39,6 +39,18 @@ static bool decode(char *s)
 	return true;
 }
 
+/* Before an IPv6 address's zone stands %25 as it should be, or a plain %; nothing else in one is escaped. */
+static bool decode_host(char *host)
+{
+	char *zone;
+
+	if (strchr(host, ':') == NULL)
+		return decode(host);
+	for (zone = host; (zone = strstr(zone, "%25")) != NULL; zone++)
+		memmove(zone + 1, zone + 3, strlen(zone + 3) + 1);
+	return true;
+}
+
 static bool take_mode(struct uri *u)
 {
 	char *mode = strstr(u->path, ";mode=");
@@ -79,7 +91,7 @@ static const char *take_apart(struct uri *u, char *authority, bool dir)
 		return "it names no host";
 	if (!take_mode(u))
 		return "its mode is neither octet nor netascii";
-	if (!decode(u->path) || !decode(u->host))
+	if (!decode(u->path) || !decode_host(u->host))
 		return "it has a bad % escape";
 	if (*u->path == '\0' && !dir)
 		return "it names no file";

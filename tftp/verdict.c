@@ -1,6 +1,7 @@
 /* Words for a person, and an exit status, for however a transfer ended: host, file, what happened, what to try. */
 #include "client_int.h"
 #include "log.h"
+#include "route.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -62,6 +63,14 @@ static bool all_sent(const struct task *t, const struct transfer_result *r)
 	    t->size - r->bytes <= (uint64_t)terms->blksize * terms->windowsize;
 }
 
+void verdict_no_way(struct task *t, int err)
+{
+	addr_print(&t->host->addrs[t->at], t->job->out.peer);
+	verdict_say(&t->job->out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; %s",
+	    printable(t->host->name).text, printable(t->job->remote).text, strerror(err),
+	    route_hint(&t->host->addrs[t->at], t->client->options->bind.sa.sa_family != AF_UNSPEC, err));
+}
+
 static void unreachable(struct task *t, const struct transfer_result *r)
 {
 	struct printable host = printable(t->host->name), file = printable(t->job->remote);
@@ -73,8 +82,7 @@ static void unreachable(struct task *t, const struct transfer_result *r)
 		verdict_say(&t->job->out, CLIENT_REFUSED, "%s went away after %llu bytes of \"%s\" (%s); try again", host.text,
 		    (unsigned long long)r->bytes, file.text, strerror(r->code));
 	else
-		verdict_say(&t->job->out, CLIENT_REFUSED, "cannot reach a TFTP server on %s for \"%s\": %s; is it running, and "
-		    "on this port?", host.text, file.text, strerror(r->code));
+		verdict_no_way(t, r->code);
 }
 
 static void timed_out(struct task *t, const struct transfer_result *r)
@@ -115,6 +123,8 @@ static const char *local_hint(const struct client_job *job, int err)
 		return job->write ? "; its permissions forbid it" : "; choose another place, or change the permissions";
 	case ENOENT:
 		return job->write ? "; check the name" : "; make the directory first";
+	case ENAMETOOLONG:
+		return "; choose a shorter name";
 	case EISDIR:
 		return job->write ? "; name a file" : "; name a file in it";
 	case EPIPE:
@@ -188,6 +198,23 @@ static void interrupted(struct task *t, const struct transfer_result *r)
 	    "which has not answered" : t->stream ? "what came was passed on" : "nothing of it is kept");
 }
 
+/* A pipe that gives nothing for long: whatever the server said in the end, or did not say, is not what went wrong. */
+static bool was_kept_waiting(const struct task *t, const struct transfer_result *r)
+{
+	return t->input.index != LOOP_UNSET && (r->outcome == TRANSFER_TIMED_OUT || r->outcome == TRANSFER_UNREACHABLE ||
+	    (r->outcome == TRANSFER_PEER_ERROR && r->code == ERROR_UNDEFINED));
+}
+
+static void kept_waiting(struct task *t, const struct transfer_result *r)
+{
+	const char *local = t->job->local;
+	bool standard = strcmp(local, "-") == 0;
+
+	verdict_say(&t->job->out, CLIENT_SILENT, "%s gave up on \"%s\" after %llu bytes, when %s gave nothing for long; write "
+	    "it to a file first", printable(t->host->name).text, printable(t->job->remote).text,
+	    (unsigned long long)r->bytes, standard ? "standard input" : printable(local).text);
+}
+
 /* The transfer is complete; what does not fit is worth a word. */
 static void remark(struct task *t, const struct transfer_result *r)
 {
@@ -237,6 +264,8 @@ void verdict_judge(struct task *t)
 		failed(t, r);
 		break;
 	}
+	if (was_kept_waiting(t, r))
+		kept_waiting(t, r);
 	if (t->client->interrupted != 0 && r->outcome != TRANSFER_DONE)
 		interrupted(t, r);
 }

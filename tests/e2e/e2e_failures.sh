@@ -79,6 +79,8 @@ mkdir "$tmp/theirs" "$tmp/theirs/closed"
 cp "$tftp" "$tmp/theirs/tftp"
 echo x >"$tmp/theirs/secret"
 chmod 0 "$tmp/theirs/secret"
+echo old >"$tmp/theirs/closed/open"
+chmod 666 "$tmp/theirs/closed/open"
 chmod 555 "$tmp/theirs/closed"
 anybody=
 [ "$(id -u)" -ne 0 ] || anybody="setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -87,13 +89,28 @@ if (cd "$tmp/theirs" && $anybody ./tftp --version >/dev/null 2>&1); then
 	check "a directory that must not be written to" test $? = 23
 	check "it is said what to do about it" says_all "$url/file"
 	# A file that may be written where nothing may be made beside it.
-	echo old >"$tmp/theirs/closed/open"
-	chmod 666 "$tmp/theirs/closed/open"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/nothing" closed/open 2>"$tmp/err")
 	check "a get that fails leaves a file as it was that can only be written over" \
 	    test "$?$(cat "$tmp/theirs/closed/open")" = 68old
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" closed/open)
 	check "a get that works writes it over" cmp -s "$tmp/root/file" "$tmp/theirs/closed/open"
+	# As in /tmp, where only its owner may replace a file that others may write.
+	mkdir -m 1777 "$tmp/theirs/sticky"
+	echo old >"$tmp/theirs/sticky/shared"
+	chmod 666 "$tmp/theirs/sticky/shared"
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/nothing" sticky/shared 2>"$tmp/err")
+	check "a get that fails leaves a file as it was that must not be replaced" \
+	    test "$?$(cat "$tmp/theirs/sticky/shared")" = 68old
+	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" sticky/shared)
+	check "a get that works writes it over as well" cmp -s "$tmp/root/file" "$tmp/theirs/sticky/shared"
+	check "and leaves nothing beside it" test "$(ls -A "$tmp/theirs/sticky")" = shared
+	# Not if somebody put it there who might wait for that: he could read what is written. chown is root's.
+	echo old >"$tmp/theirs/sticky/planted"
+	chmod 666 "$tmp/theirs/sticky/planted"
+	if chown 1234 "$tmp/theirs/sticky/planted" 2>/dev/null; then
+		(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" sticky/planted 2>"$tmp/err")
+		check "but not what a third party has put there" test "$?$(cat "$tmp/theirs/sticky/planted")" = 23old
+	fi
 	mkdir "$tmp/theirs/box"
 	chmod 333 "$tmp/theirs/box"
 	(cd "$tmp/theirs" && $anybody ./tftp get "$url/file" box/new)
@@ -124,6 +141,50 @@ same "which is made" "$tmp/root/file" "$tmp/links/second"
 ln -s round "$tmp/round"
 "$tftp" get "$url/file" "$tmp/round" 2>"$tmp/err"
 check "links that go round are a local write error" test "$?$(readlink "$tmp/round")" = 23round
+
+# In /tmp a link may be anybody's trap, and the kernel lets nobody follow one (fs.protected_symlinks).
+mkdir -m 1777 "$tmp/trap"
+echo precious >"$tmp/victim"
+ln -s ../victim "$tmp/trap/theirs"
+ln -s theirs "$tmp/trap/mine"
+ln -s ../not-there "$tmp/trap/dangling"
+if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" 2>/dev/null; then
+	for link in theirs mine dangling; do
+		"$tftp" get "$url/file" "$tmp/trap/$link" 2>"$tmp/err"
+		check "a link that somebody else has put into a sticky directory is not followed ($link, exit status $?)" \
+		    says_all "$url/file"
+	done
+	mkfifo "$tmp/trap/pipe"
+	chown 1234 "$tmp/trap/pipe"
+	cat "$tmp/trap/pipe" >"$tmp/out" &
+	reader=$!
+	pids="$pids $reader"
+	"$tftp" --max-time 10 get "$url/file" "$tmp/trap/pipe" 2>"$tmp/err"
+	check "nor is a named pipe there written to (exit status $?)" test $? = 23 -a ! -s "$tmp/out"
+	stop $reader
+	check "and what it names stays as it is" test "$(cat "$tmp/victim")" = precious -a ! -e "$tmp/not-there"
+	chown -h 0 "$tmp/trap/theirs"
+	"$tftp" get "$url/file" "$tmp/trap/mine"
+	check "but one's own is" cmp -s "$tmp/root/file" "$tmp/victim"
+else
+	skip "somebody else's links: nobody else can be had here"
+fi
+
+# What /dev/stdout, /dev/fd/63 and the shell's >(command) are: links whose text leads nowhere.
+"$tftp" get "$url/file" /dev/stdout | cat >"$tmp/out"
+check "/dev/stdout may be a pipe" cmp -s "$tmp/root/file" "$tmp/out"
+"$tftp" get "$url/file" /dev/fd/3 3>&1 >/dev/null | cat >"$tmp/out"
+check "and so may any descriptor" cmp -s "$tmp/root/file" "$tmp/out"
+{ echo before && "$tftp" --json get "$url/file" /dev/stdout 2>"$tmp/err" && echo behind; } >"$tmp/out"
+{ echo before && cat "$tmp/root/file" && echo behind; } >"$tmp/wanted"
+same "or a file that others write to as well" "$tmp/wanted" "$tmp/out"
+
+# What cannot be stored is not asked for.
+long=$(printf %0300d 0)
+cp "$tmp/root/medium" "$tmp/root/unasked"
+"$tftp" get "$url/unasked" "$tmp/here/$long" 2>"$tmp/err"
+check "a name too long for a file is a local write error (exit status $?)" says_all "$url/unasked"
+check "which is known before the server is asked" test "$(log_lines file=unasked)" = 0
 
 # A host with two addresses, of which the first has no server.
 printf '127.0.0.2 two.example\n127.0.0.1 two.example\n' >"$tmp/hosts"
@@ -171,6 +232,12 @@ fi
 "$tftp" get "$url/file" - 2>"$tmp/err" >/dev/full
 check "a full standard output is a local write error" test $? = 23
 check "a full standard output says what to do" says_all "$url/file"
+for arguments in "--json get $url/file $tmp/here/got" "127.0.0.1 $served -c status" --help --version; do
+	# shellcheck disable=SC2086 # a list
+	"$tftp" $arguments 2>"$tmp/err" >/dev/full
+	check "so is one that is full of what ${arguments%% *} prints" test "$?$(wc -l <"$tmp/err")" = 231
+done
+rm -f "$tmp/here/got"
 
 # Without standard input, output or error a socket or the file itself would take their numbers.
 (cd "$tmp/here" && "$tftp" -v get "$url/file" closed <&- >&- 2>&-)
@@ -190,6 +257,40 @@ fi
 { "$tftp" get "$url/file" - 2>"$tmp/err"; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
 check "a reader that goes away is a local write error" test "$(cat "$tmp/status")" = 23
 check "a reader that goes away is said" says_all "$url/file"
+
+# A pipe that is full and that nobody empties: the client waits in vain, but not for ever.
+# full_pipe SIGNAL ARGUMENTS...: the client with such a pipe for its output; SIGNAL comes once it is full, 0 is none.
+# Its exit status becomes ours.
+full_pipe() {
+	# shellcheck disable=SC2016
+	timeout 60 perl -e '
+		my $signal = shift;
+		pipe(R, W) && fcntl(W, 1031, 4096) or die; # F_SETPIPE_SZ
+		my $pid = fork // die;
+		if ($pid == 0) {
+			$SIG{INT} = "DEFAULT";
+			open(STDOUT, ">&W") && close(R) && exec @ARGV;
+			exit 99;
+		}
+		close W;
+		$SIG{ALRM} = sub { kill "KILL", $pid };
+		alarm 20;
+		for (my $held = ""; ; select(undef, undef, undef, 0.05)) {
+			ioctl(R, 0x541b, $held = pack("i", 0)) or die; # FIONREAD
+			last if unpack("i", $held) >= 4096 || !-e "/proc/$pid/fd/2";
+		}
+		select(undef, undef, undef, 0.2);
+		kill $signal, $pid if $signal;
+		waitpid $pid, 0;
+		exit($? & 127 ? 99 : $? >> 8)' "$@" 2>"$tmp/err"
+}
+for signal in INT TERM HUP; do
+	full_pipe $signal "$tftp" get "$url/file" -
+	check "SIG$signal ends what waits for the reader of a pipe (exit status $?)" test $? = 130
+	check "and is one line that says all" says_all "$url/file"
+done
+full_pipe 0 "$tftp" --max-time 1 get "$url/file" -
+check "so does --max-time" test "$?$(grep -c -- --max-time "$tmp/err")$(wc -l <"$tmp/err")" = 2811
 
 # Interrupted: a server that never answers keeps it waiting.
 free_port
@@ -241,7 +342,39 @@ check "signals that are ignored do not end it" ours $client
 kill -TERM $client
 wait $client
 check "others do (exit status $?)" grep -q '^tftp: interrupted' "$tmp/err"
+# What a pipe gives may take its time. A server that was asked already would give up.
+mkfifo "$tmp/slow"
+before=$(heard)
+"$tftp" put - "tftp://127.0.0.1:$port/y" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
+client=$!
+pids="$pids $client"
+exec 9>"$tmp/slow"
+eventually blocks_term
+sleep 0.2
+echo data >&9
+sleep 0.2
+check "no server is asked before there is a block to send" test "$(heard)" = "$before"
+exec 9>&-
+check "or the end of all" eventually waits
+stop $client
+rm "$tmp/slow"
 stop $silent
+
+# Once a server takes what a pipe gives, it has only so much patience with it.
+start_tftpd hasty --create --give-up "$slow" "$tmp/root"
+mkfifo "$tmp/slow"
+"$tftp" put - "tftp://127.0.0.1:$port/z" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
+client=$!
+pids="$pids $client"
+exec 9>"$tmp/slow"
+cat "$tmp/root/file" >&9
+wait $client
+check "a pipe that stops in the middle costs the upload (exit status $?)" says_all "tftp://127.0.0.1:$port/z"
+check "and it is said whose fault that is" grep -q "standard input gave nothing" "$tmp/err"
+exec 9>&-
+rm "$tmp/slow"
+stop "$pid"
+port=$served
 
 # What may keep it waiting before it can ask: somebody at the other end of a named pipe, a name server.
 # early NAME COMMAND...: ^C ends it, and so does --max-time
@@ -282,6 +415,14 @@ END
 echo "nameserver 127.0.0.9" >"$tmp/resolv.conf"
 if unshare -nm sh "$tmp/dark" "$tmp" true 2>/dev/null; then
 	early "a name server" unshare -nm sh "$tmp/dark" "$tmp" "$tftp" get tftp://boot.example/x "$tmp/here/new"
+	echo boot.example >"$tmp/lines"
+	perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' unshare -nm sh "$tmp/dark" "$tmp" "$tftp" <"$tmp/lines" 2>"$tmp/err" &
+	client=$!
+	eventually blocks_term
+	sleep 0.2
+	kill -INT $client
+	wait $client
+	check "nor by a session whose first line may be a host (status $?)" test ! -s "$tmp/err"
 	# shellcheck disable=SC2046 # a list
 	kill $(cat "$tmp/dns") 2>/dev/null
 else

@@ -255,7 +255,7 @@ for how in stdin fds stdin-dual fds-dual; do
 		inherit $how $mode
 		serves "an inherited socket ($how $mode)" 10.1.0.1
 		case $how in *dual) serves "its IPv6 ($how $mode)" "[fd01::1]" ;; esac
-		case $how in *dual) check "and IPv4 is logged as such" grep -q 'peer=10\.1\.0\.2:' "$log" ;; esac
+		case $how in *dual) check "and IPv4 is logged as such" eventually grep -q 'peer=10\.1\.0\.2:' "$log" ;; esac
 		stop $pid
 	done
 done

@@ -48,12 +48,12 @@ before=$(fragments)
 serve own --create "$tmp/root"
 every_address "own ports"
 refusals "own ports"
-check "a large block is granted where it fits" grep -q 'peer=10\.1\.0\.2:.*blksize:1468' "$log"
-check "and a smaller one for IPv6" grep -q 'peer=\[fd01::2\]:.*blksize:1448' "$log"
+check "a large block is granted where it fits" eventually grep -q 'peer=10\.1\.0\.2:.*blksize:1468' "$log"
+check "and a smaller one for IPv6" eventually grep -q 'peer=\[fd01::2\]:.*blksize:1448' "$log"
 timeout 10 ip netns exec b "$tftp" get --blksize 65464 "tftp://10.2.0.1:$port/image" "$tmp/got" 2>/dev/null
-check "MTU 1420 carries blocks of 1388" grep -q 'peer=10\.2\.0\.2:.*blksize:1388' "$log"
+check "MTU 1420 carries blocks of 1388" eventually grep -q 'peer=10\.2\.0\.2:.*blksize:1388' "$log"
 timeout 10 ip netns exec b "$tftp" get --blksize 65464 "tftp://[fd02::1]:$port/image" "$tmp/got" 2>/dev/null
-check "MTU 1420 carries blocks of 1368 over IPv6" grep -q 'peer=\[fd02::2\]:.*blksize:1368' "$log"
+check "MTU 1420 carries blocks of 1368 over IPv6" eventually grep -q 'peer=\[fd02::2\]:.*blksize:1368' "$log"
 check "not one fragment was made" test "$before" = "$(fragments)"
 stop $pid
 
@@ -65,12 +65,12 @@ stop $pid
 
 serve max --blocksize max "$tmp/root"
 check "--blocksize max: fragments where that is wanted" fetch b "tftp://10.2.0.1:$port/image" "$tmp/root/image" --blksize 8192
-check "--blocksize max was granted" grep -q 'blksize:8192' "$log"
+check "--blocksize max was granted" eventually grep -q 'blksize:8192' "$log"
 check "and made fragments" test "$before" != "$(fragments)"
 stop $pid
 serve cap --blocksize 1000 "$tmp/root"
 check "--blocksize 1000" fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image"
-check "--blocksize 1000 is the cap" grep -q 'blksize:1000' "$log"
+check "--blocksize 1000 is the cap" eventually grep -q 'blksize:1000' "$log"
 stop $pid
 
 # A broadcast: the request is sent by hand, by perl, and what comes back is told by its sender.
@@ -106,7 +106,7 @@ before=$(fragments)
 ip route add 10.1.0.2/32 dev s0 mtu 1300
 serve route "$tmp/root"
 check "a route with a smaller MTU" fetch a "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
-check "is heeded" grep -q 'peer=10\.1\.0\.2:.*blksize:1268' "$log"
+check "is heeded" eventually grep -q 'peer=10\.1\.0\.2:.*blksize:1268' "$log"
 stop $pid
 ip route del 10.1.0.2/32 dev s0
 check "and not one fragment was made" test "$before" = "$(fragments)"
@@ -121,7 +121,7 @@ check "a router with a smaller MTU on the way" \
 	fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428 --windowsize 1
 sleep 1.1 # that is how long an MTU is believed
 check "what it told" fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
-check "is heeded the next time" grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
+check "is heeded the next time" eventually grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
 stop $pid
 
 # The same for whole windows, which the kernel cuts into datagrams: without "don't fragment" no router would tell. And
@@ -168,7 +168,7 @@ EOF
 			fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428 --windowsize 16
 		sleep 1.1
 		check "$mode: what it told" fetch c "tftp://10.1.0.1:$port/image" "$tmp/root/image" --blksize 1428
-		check "$mode: is heeded the next time" grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
+		check "$mode: is heeded the next time" eventually grep -q 'peer=10\.3\.0\.2:.*blksize:968' "$log"
 		stop $pid
 		ip route flush cache
 		within a nft add rule inet look out icmp type destination-unreachable drop

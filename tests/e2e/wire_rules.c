@@ -697,6 +697,23 @@ START_TEST(json_is_json_whatever_the_name)
 }
 END_TEST
 
+/* A script gets the name that it gave, but for bytes that JSON has no place for. */
+START_TEST(json_has_names_as_they_are)
+{
+	static char name[3000];
+	listen_here();
+	memset(name, 'x', sizeof(name) - 1);
+	memcpy(name, "a\"b\\c\n\t\xff\xc3\xa4/", 11);
+	client_start(&c, "put", "--json", name, url, NULL);
+	ends(LOCAL_READ);
+	char command[2 * PATH_ROOM];
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "exit(decode_json($_)->{local} eq \"a\\\"b\\\\c\\n\\t\\\\xff\\x{e4}/\" . \"x\" x 2988 ? 0 : 1)' '%s'",
+	    c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 /* A file on standard output leaves standard error to the objects, and to nothing else. */
 START_TEST(json_is_alone_on_standard_error)
 {
@@ -803,6 +820,6 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
-    json_is_json_whatever_the_name,
+    json_is_json_whatever_the_name, json_has_names_as_they_are,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)

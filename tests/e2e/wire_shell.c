@@ -215,6 +215,21 @@ START_TEST(interrupt_at_the_prompt_begins_a_new_line)
 }
 END_TEST
 
+START_TEST(interrupt_at_a_question_takes_the_command_back)
+{
+	session(80);
+	type("get\r");
+	sees("(files) ");
+	type("na\003");
+	sees("tftp> ");
+	type("status\r");
+	sees("Connected to");
+	ck_assert_ptr_null(strstr(seen, "usage"));
+	type("quit\r");
+	ends(0);
+}
+END_TEST
+
 START_TEST(failures_are_said_and_the_session_goes_on)
 {
 	session(80);
@@ -270,7 +285,39 @@ START_TEST(progress_is_one_line_of_the_terminals_width)
 }
 END_TEST
 
+/* It would be drawn over the end of a line, and wiped away with it. */
+START_TEST(there_is_no_progress_where_the_file_itself_is_shown_or_typed)
+{
+	static char text[512];
+	session(80);
+	type("get name -\r");
+	take("name", OP_RRQ);
+	memset(text, 'x', sizeof(text));
+	wire_data(&tid, 1, text, sizeof(text));
+	wire_expect_ack(&tid, 1);
+	sleep_ms(450);
+	wire_data(&tid, 2, "no newline", 10);
+	wire_expect_ack(&tid, 2);
+	sees("no newline");
+	sees("tftp> ");
+	wire_close(&tid);
+	type("put - name\r");
+	sleep_ms(450);
+	type("typed\r\004");
+	take("name", OP_WRQ);
+	wire_ack(&tid, 0);
+	sleep_ms(450);
+	wire_expect_data(&tid, 1, (const uint8_t *)"typed\n", 6);
+	wire_ack(&tid, 1);
+	sees("tftp> ");
+	ck_assert_ptr_null(strstr(seen, "\x1b["));
+	type("quit\r");
+	ends(0);
+}
+END_TEST
+
 WIRE_MAIN("wire_shell", commands_are_prompted_for_and_end_of_file_quits, missing_words_are_asked_for,
     interrupt_ends_the_transfer_and_not_the_session, other_signals_end_the_transfer_and_the_session,
-    interrupt_at_the_prompt_begins_a_new_line,
-    failures_are_said_and_the_session_goes_on, progress_is_one_line_of_the_terminals_width)
+    interrupt_at_the_prompt_begins_a_new_line, interrupt_at_a_question_takes_the_command_back,
+    failures_are_said_and_the_session_goes_on, progress_is_one_line_of_the_terminals_width,
+    there_is_no_progress_where_the_file_itself_is_shown_or_typed)

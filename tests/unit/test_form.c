@@ -191,6 +191,11 @@ START_TEST(what_makes_no_sense_is_named)
 	refused("tftp -r x h", "-g or -p");
 	refused("tftp --local-file x h:y", "-g or -p");
 	refused("tftp -r x h -c get y", "-g or -p");
+	/* A script whose $FILE is empty had a session with nothing in it, and status 0. */
+	refused("tftp h get", "\"get\"");
+	refused("tftp -i h PUT", "\"PUT\"");
+	refused("tftp h 65536", "\"65536\"");
+	refused("tftp h nonsense -c get x", "\"nonsense\"");
 }
 END_TEST
 

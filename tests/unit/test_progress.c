@@ -2,8 +2,11 @@
 #include "progress.h"
 #include "unit.h"
 
+#include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 static struct client_job job = {.remote = "boot/vmlinuz-6.1.0"};
 
@@ -12,13 +15,24 @@ static struct client_state half(void)
 	return (struct client_state){.job = &job, .jobs = 1, .running = 1, .bytes = 4500000, .expected = 10000000};
 }
 
+/* As the C library has it. */
+static int columns(const char *text)
+{
+	wchar_t wide[512];
+
+	return mbstowcs(wide, text, 512) == (size_t)-1 ? -1 : wcswidth(wide, 512);
+}
+
 START_TEST(line_never_is_wider_than_the_terminal)
 {
 	static const char *const names[] = {"x",
 	    "a/quite/long/path/to/a/file/with-a-name-that-does-not-end-for-a-while.img",
-	    "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80-name", "", "\x1b[2J"};
+	    "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80-name", "", "\x1b[2J",
+	    /* two columns each, so that a line of them is twice as long as it seems */
+	    "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe3\x81\xae\xed\x95\x9c\xea\xb5\xad\xef\xbc\xa1\xf0\x9f\x9a\x80\xe6\x97\xa5\xe6\x97\xa5"};
 	struct client_state s = half();
 	char line[512];
+	bool utf8 = setlocale(LC_CTYPE, "C.UTF-8") != NULL;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		for (int kind = 0; kind < 4; kind++) {
@@ -31,10 +45,13 @@ START_TEST(line_never_is_wider_than_the_terminal)
 
 				ck_assert_msg(n <= width, "width %zu: %zu columns: %s", width, n, line);
 				ck_assert_ptr_null(strchr(line, '\x1b'));
+				if (utf8)
+					ck_assert_msg(columns(line) >= 0 && columns(line) <= (int)width, "width %zu: %s", width, line);
 			}
 		}
 	}
 	job.remote = "boot/vmlinuz-6.1.0";
+	setlocale(LC_CTYPE, "C");
 }
 END_TEST
 

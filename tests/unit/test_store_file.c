@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -648,18 +650,66 @@ START_TEST(a_stream_takes_bytes_in_order)
 
 	for (int text = 0; text < 2; text++) {
 		MUST(pipe(fds) == 0);
-		ck_assert_int_eq(store_file_stream(&f, &s, fds[1], text), 0);
+		ck_assert_int_eq(store_file_stream(&f, &s, fds[1], text, NULL), 0);
 		ck_assert(!s.seekable);
 		ck_assert_int_eq(write_at(&s, 0, "one\r\n", 5), 0);
 		ck_assert_int_eq(write_at(&s, 5, "two\r", 4), 0);
 		ck_assert_int_eq(s.ops->finish(s.arg), 0);
-		s.ops->close(s.arg);
 		ssize_t n = read(fds[0], out, sizeof(out));
 		ck_assert_int_eq(n, text ? 8 : 9);
 		ck_assert_mem_eq(out, text ? "one\ntwo\r" : "one\r\ntwo\r", (size_t)n);
+		/* Whoever reads it need not wait for a transfer that dallies. */
+		MUST(fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0);
 		ck_assert_int_eq(read(fds[0], out, sizeof(out)), 0);
+		s.ops->close(s.arg);
 		close(fds[0]);
 		ck_assert_int_eq(open_fds(), before);
+	}
+}
+END_TEST
+
+/* Empties the pipe, but loses patience after a few times. */
+struct reader {
+	struct store_wait wait;
+	int fd, times;
+	size_t got;
+};
+
+static int read_some(struct store_wait *w, int fd)
+{
+	struct reader *r = (struct reader *)w;
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	char bytes[PIPE_BUF];
+
+	if (r->times-- == 0)
+		return -EINTR;
+	while (poll(&p, 1, 0) == 0)
+		r->got += (size_t)read(r->fd, bytes, sizeof(bytes));
+	return 0;
+}
+
+START_TEST(a_stream_waits_as_it_is_told_and_no_longer)
+{
+	static char data[10 * PIPE_BUF];
+
+	for (int text = 0; text < 2; text++) {
+		struct reader r = {.wait.writable = read_some, .times = 7};
+		int fds[2];
+		struct store_file f;
+		struct store s;
+
+		MUST(pipe(fds) == 0 && fcntl(fds[1], F_SETPIPE_SZ, PIPE_BUF) >= 0);
+		r.fd = fds[0];
+		/* A text's CR comes out with what follows it: one byte more than went in. */
+		memset(data, 'x', sizeof(data));
+		data[PIPE_BUF - 1] = '\r';
+		ck_assert_int_eq(store_file_stream(&f, &s, fds[1], text, &r.wait), 0);
+		ck_assert_int_eq(write_at(&s, 0, data, PIPE_BUF), 0);
+		ck_assert_int_eq(write_at(&s, PIPE_BUF, data + PIPE_BUF, 2 * PIPE_BUF), 0);
+		ck_assert_int_eq(write_at(&s, 3 * PIPE_BUF, data + PIPE_BUF, 9 * PIPE_BUF), -EINTR);
+		s.ops->close(s.arg);
+		ck_assert_int_eq(r.times, -1);
+		close(fds[0]);
 	}
 }
 END_TEST
@@ -673,7 +723,7 @@ START_TEST(a_stream_nobody_reads_says_so)
 	signal(SIGPIPE, SIG_IGN);
 	MUST(pipe(fds) == 0);
 	close(fds[0]);
-	ck_assert_int_eq(store_file_stream(&f, &s, fds[1], false), 0);
+	ck_assert_int_eq(store_file_stream(&f, &s, fds[1], false, NULL), 0);
 	ck_assert_int_eq(write_at(&s, 0, "data", 4), -EPIPE);
 	s.ops->close(s.arg);
 }
@@ -689,7 +739,7 @@ START_TEST(a_full_disk_says_so)
 		puts("skip no /dev/full here");
 		return;
 	}
-	ck_assert_int_eq(store_file_stream(&f, &s, full, false), 0);
+	ck_assert_int_eq(store_file_stream(&f, &s, full, false, NULL), 0);
 	ck_assert_int_eq(write_at(&s, 0, "data", 4), -ENOSPC);
 	s.ops->close(s.arg);
 }
@@ -715,6 +765,55 @@ static int upload(int dir, const char *name, const char *text, const struct stor
 }
 
 #define HOW(...) ((struct store_upload){.mode = 0666, .limit = UINT64_MAX, __VA_ARGS__})
+
+START_TEST(a_new_file_can_have_the_old_ones_owner)
+{
+	int dir = unit_dir_open();
+	struct stat st;
+
+	unit_dir_put(dir, "f", "old", 3, 0640);
+	if (fchownat(dir, "f", 1234, 5678, 0) != 0) {
+		puts("skip nobody else's files can be had here");
+		unit_dir_close(dir);
+		return;
+	}
+	for (int nameless = 0; nameless < 2; nameless++) {
+		ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = true, .nameless = nameless)), 0);
+		ck_assert(unit_dir_holds(dir, "f", "new", 3));
+		MUST(fstatat(dir, "f", &st, 0) == 0);
+		ck_assert_uint_eq(st.st_uid, 1234);
+		ck_assert_uint_eq(st.st_gid, 5678);
+		ck_assert_uint_eq(st.st_mode & 07777, 0640);
+	}
+	ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = false)), 0);
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	ck_assert_uint_eq(st.st_uid, geteuid());
+	unit_dir_close(dir);
+}
+END_TEST
+
+/* As in /tmp: somebody has put a file there, open to all, where he knows that we will. */
+START_TEST(a_planted_file_passes_nothing_on)
+{
+	int dir = unit_dir_open();
+	struct stat st;
+
+	umask(022);
+	unit_dir_put(dir, "f", "old", 3, 0666);
+	MUST(fchmod(dir, 01777) == 0);
+	if (fchownat(dir, "f", 1234, 5678, 0) != 0) {
+		puts("skip nobody else's files can be had here");
+		unit_dir_close(dir);
+		return;
+	}
+	ck_assert_int_eq(upload(dir, "f", "new", &HOW(.owner = true)), 0);
+	ck_assert(unit_dir_holds(dir, "f", "new", 3));
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	ck_assert_uint_eq(st.st_uid, geteuid());
+	ck_assert_uint_eq(st.st_mode & 07777, 0644);
+	unit_dir_close(dir);
+}
+END_TEST
 
 START_TEST(an_upload_to_a_taken_name_can_be_refused)
 {
@@ -1234,8 +1333,10 @@ UNIT_MAIN("store_file", file_is_read_anywhere_in_any_pieces, empty_file_is_at_it
     a_new_file_has_the_mode_less_umask, two_uploads_of_one_name_do_not_meet, the_limit_is_the_last_byte_taken,
     the_limit_counts_a_carriage_return_that_comes_last, text_is_converted_across_blocks,
     a_carriage_return_at_the_end_is_kept, a_sink_that_cannot_be_made_says_why, a_finish_that_fails_leaves_nothing,
-    a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_nobody_reads_says_so,
-    a_full_disk_says_so, an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
+    a_sink_has_the_directory_for_itself, a_stream_takes_bytes_in_order, a_stream_waits_as_it_is_told_and_no_longer,
+    a_stream_nobody_reads_says_so,
+    a_full_disk_says_so, a_new_file_can_have_the_old_ones_owner, a_planted_file_passes_nothing_on,
+    an_upload_to_a_taken_name_can_be_refused, the_same_upload_again_is_fine_and_another_is_not,
     what_arrived_of_a_broken_upload_replaces_nothing_that_is_to_stay,
     two_uploads_that_keep_what_they_replace_lose_nothing, old_versions_are_kept_and_the_oldest_go,
     what_arrived_of_a_broken_upload_can_be_kept,

@@ -37,6 +37,11 @@ START_TEST(url_is_taken_apart)
 	is(uri_parse, "tftp://[2001:db8::1]/x", "2001:db8::1", NULL, "x");
 	is(uri_parse, "tftp://[::1]:69/x", "::1", "69", "x");
 	is(uri_parse, "tftp://[fe80::1%25eth0]/x", "fe80::1%eth0", NULL, "x");
+	/* As everybody types it; RFC 6874 section 3 would have that taken as well. */
+	is(uri_parse, "tftp://[fe80::1%eth0]/x%20y", "fe80::1%eth0", NULL, "x y");
+	is(uri_parse, "tftp://[fe80::1%br0]:70/x", "fe80::1%br0", "70", "x");
+	is(uri_parse, "tftp://[fe80::1%ba0],h:70/x", "[fe80::1%ba0],h:70", NULL, "x");
+	is(uri_parse, "tftp://h%6fst/x", "host", NULL, "x");
 }
 END_TEST
 
