@@ -72,6 +72,13 @@ mono_t retransmit_interval(const struct retransmit *r)
 	return interval;
 }
 
+mono_t retransmit_prompt(const struct retransmit *r)
+{
+	if (r->fixed > 0 || r->srtt == 0)
+		return MONO_NEVER;
+	return 2 * r->srtt + 4 * r->rttvar + RETRANSMIT_PROMPT;
+}
+
 bool retransmit_hopeless(const struct retransmit *r, bool proved, mono_t give_up, unsigned tries, mono_t now)
 {
 	if (!proved)

@@ -13,6 +13,7 @@
 
 #define RETRANSMIT_FIRST (1 * MONO_SEC)  /* the interval before any sample */
 #define RETRANSMIT_SLACK (20 * MONO_MS)  /* always added to the smoothed round trip: covers a peer's scheduling */
+#define RETRANSMIT_PROMPT (2 * MONO_MS)  /* what a peer that answers at once may take for it, see retransmit_prompt() */
 #define RETRANSMIT_EARLY (100 * MONO_MS) /* the least while only the handshake was timed: it says nothing of a slow disk */
 #define RETRANSMIT_MAX   (4 * MONO_SEC)  /* back-off stops here, unless the estimate itself is longer */
 
@@ -54,6 +55,12 @@ void retransmit_expired(struct retransmit *r);
 
 /* How long to wait for the next answer. */
 mono_t retransmit_interval(const struct retransmit *r);
+
+/*
+ * What an answer takes when nothing goes wrong: after that, silence is odd, though nothing need be lost. MONO_NEVER where
+ * the interval was agreed, or no round trip measured.
+ */
+mono_t retransmit_prompt(const struct retransmit *r);
 
 /*
  * Whether to give up now. A peer that has proved itself gets `give_up` since the last progress (and never fewer than

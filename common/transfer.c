@@ -452,6 +452,10 @@ void transfer_timeout(struct transfer *t, mono_t now)
 		set_deadline(t, now);
 		return;
 	}
+	if (t->state == TRANSFER_RECV && recv_nudge(t)) {
+		set_deadline(t, now);
+		return;
+	}
 	retransmit_expired(&t->rt);
 	if (retransmit_hopeless(&t->rt, t->proved, t->policy->give_up, t->policy->tries, now)) {
 		time_out(t, now);

@@ -126,6 +126,8 @@ struct transfer {
 	uint64_t next;        /* sender: next block to send */
 	uint64_t high;        /* sender: one past the highest block ever sent */
 	uint64_t acked;       /* receiver: the block in our last ACK */
+	uint64_t unsure;      /* receiver: up to here the sender, which went back, may count its window otherwise */
+	mono_t late;          /* receiver: the deadline without that */
 	mono_t reacked;       /* receiver: when DATA that came again had its ACK once more */
 	uint64_t final;       /* the last block, 0 while unknown */
 	size_t final_len;     /* its payload bytes */

@@ -35,6 +35,7 @@ void send_sent(struct transfer *t, size_t n, mono_t now);
 /* transfer_recv.c */
 void recv_start(struct transfer *t);
 void recv_packet(struct transfer *t, const struct packet *p, mono_t now);
+bool recv_nudge(struct transfer *t); /* the deadline that passed was an early one: an ACK, which says nothing of the peer */
 void recv_timeout(struct transfer *t, mono_t now);
 void recv_flush(struct transfer *t, mono_t now);
 void recv_finish(struct transfer *t, mono_t now);

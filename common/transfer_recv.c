@@ -210,12 +210,39 @@ static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 		return;
 	}
 	/*
-	 * What the hole held back is in order now: say so at once, the sender need not repeat it. Anything still held means
-	 * another hole, which this ACK names as well.
+	 * The sender went back to the hole and is on its way through all that was held: no ACK is due, and some that have one
+	 * all the same go back once more, and slow down (atftpd). A block from behind another hole says that this was lost again.
 	 */
-	t->gap_acked = jumped && any_held(t);
-	if (jumped || t->base - 1 - t->acked >= t->terms.windowsize)
+	t->gap_acked = false;
+	if (jumped)
+		t->unsure = t->base - 1 + t->terms.windowsize;
+	if (t->base - 1 - t->acked >= t->terms.windowsize)
 		want_ack(t, jumped ? HOW_UNTIMED : HOW_FRESH);
+	t->late = t->deadline;
+}
+
+/*
+ * But one that repeats only what was lost waits for an ACK now, and one may count its window otherwise: until the sender
+ * has come past that, a silence that is odd is answered without the time that a lost packet would have; once for each
+ * hole, for one that is only slow goes back again.
+ */
+static void be_prompt(struct transfer *t, mono_t now)
+{
+	mono_t prompt = retransmit_prompt(&t->rt);
+
+	if (t->base <= t->unsure && t->state == TRANSFER_RECV)
+		t->deadline = prompt < t->late - now ? now + prompt : t->late;
+}
+
+bool recv_nudge(struct transfer *t)
+{
+	if (t->base > t->unsure)
+		return false;
+	t->unsure = 0;
+	t->timed_at = MONO_NEVER;
+	t->gap_acked = any_held(t);
+	want_ack(t, HOW_AGAIN);
+	return true;
 }
 
 /*
@@ -274,6 +301,7 @@ void recv_packet(struct transfer *t, const struct packet *p, mono_t now)
 		past_hole(t, p, t->base + ahead, now);
 	else if (p->block == transfer_wire(t, t->acked) && t->acked > 0)
 		again(t, now);
+	be_prompt(t, now);
 }
 
 void recv_timeout(struct transfer *t, mono_t now)

@@ -1687,9 +1687,13 @@ START_TEST(blocks_past_a_hole_are_kept_and_one_block_completes)
 	hear_blocks(r, 3, 8);
 	says(r, "ACK 1");
 	hear_block(r, 2);
-	says(r, "ACK 8");
+	says(r, "");
 	ck_assert_uint_eq(r->file.written, 64);
-	hear_blocks(r, 9, 101);
+	hear_blocks(r, 3, 8);
+	says(r, "");
+	hear_block(r, 9);
+	says(r, "ACK 9"); /* the window's end, from where the sender went back */
+	hear_blocks(r, 10, 101);
 	say(r);
 	ended(r, TRANSFER_DONE);
 	file_is_right(r);
@@ -1697,7 +1701,38 @@ START_TEST(blocks_past_a_hole_are_kept_and_one_block_completes)
 }
 END_TEST
 
-START_TEST(each_hole_is_named_as_the_one_before_is_filled)
+/* A sender that repeats the lost block alone waits for an ACK then. */
+START_TEST(silence_behind_a_filled_hole_is_answered_soon_and_once)
+{
+	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
+	mono_t waited;
+
+	for (uint64_t first = 1; first < 65; first += 8) {
+		hear_blocks(r, first, first + 7);
+		say(r);
+		pass(r, MONO_MS);
+	}
+	hear_block(r, 65);
+	hear_blocks(r, 67, 72);
+	says(r, "ACK 65");
+	hear_block(r, 66);
+	says(r, "");
+	waited = wait_for_deadline(r);
+	says(r, "ACK 72");
+	ck_assert_int_lt(waited, RETRANSMIT_SLACK);
+	ck_assert_uint_eq(r->t.rt.tries, 0);
+	waited = wait_for_deadline(r);
+	says(r, "ACK 72");
+	ck_assert_int_gt(waited, RETRANSMIT_SLACK);
+	hear_blocks(r, 73, 101);
+	say(r);
+	ended(r, TRANSFER_DONE);
+	file_is_right(r);
+	done(r);
+}
+END_TEST
+
+START_TEST(hole_that_is_lost_again_is_named_again)
 {
 	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
 
@@ -1705,12 +1740,14 @@ START_TEST(each_hole_is_named_as_the_one_before_is_filled)
 	hear_block(r, 3);
 	hear_blocks(r, 5, 8);
 	says(r, "ACK 1");
-	hear_block(r, 2);
-	says(r, "ACK 3");
-	hear_blocks(r, 5, 8);
+	hear_blocks(r, 2, 3);
 	says(r, "");
-	hear_block(r, 4);
-	says(r, "ACK 8");
+	hear_blocks(r, 5, 8);
+	says(r, "ACK 3");
+	hear_blocks(r, 4, 10);
+	says(r, "");
+	hear_block(r, 11);
+	says(r, "ACK 11");
 	done(r);
 }
 END_TEST
@@ -1838,6 +1875,7 @@ START_TEST(only_progress_re_arms_the_receivers_timer)
 	say(r);
 	ck_assert_int_eq(transfer_deadline(&r->t), deadline);
 	hear_block(r, 9);
+	hear_blocks(r, 11, 14); /* until then it is shorter, see silence_behind_a_filled_hole */
 	ck_assert_int_gt(transfer_deadline(&r->t), deadline);
 	done(r);
 }
@@ -3006,7 +3044,8 @@ UNIT_MAIN("transfer",
 	data_from_the_future_is_ignored_in_lockstep, receiver_ignores_what_is_not_for_it,
 	receiver_acknowledges_at_the_windows_end, windows_that_come_at_once_are_acknowledged_once,
 	last_block_is_acknowledged_inside_a_window, gap_is_acknowledged_once,
-	blocks_past_a_hole_are_kept_and_one_block_completes, each_hole_is_named_as_the_one_before_is_filled,
+	blocks_past_a_hole_are_kept_and_one_block_completes,
+	silence_behind_a_filled_hole_is_answered_soon_and_once, hole_that_is_lost_again_is_named_again,
 	last_block_past_a_hole_is_kept_too, empty_last_block_past_a_hole_is_kept_too, block_past_the_window_is_ignored,
 	forward_only_store_keeps_nothing_past_a_hole, repeated_window_is_acknowledged_again_by_its_last_block,
 	receivers_own_timer_repeats_its_ack, only_progress_re_arms_the_receivers_timer,
