@@ -131,8 +131,10 @@ void limit_job_ends(struct limits *l, struct job *j);
 /* In between it has been sent its first packet. */
 void limit_job_runs(struct limits *l, struct job *j);
 
-/* session_ops for all jobs, and for those under a rate. */
+/* Its peer has answered. */
 void limit_proved(struct session *s, mono_t now);
+
+/* session_ops for those under a rate. */
 size_t limit_allow(struct session *s, mono_t now);
 void limit_moved(struct session *s, size_t bytes, mono_t now);
 

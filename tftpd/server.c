@@ -156,9 +156,27 @@ static void job_over(struct session *session, mono_t now)
 		loop_stop(&s->loop);
 }
 
-static const struct session_ops job_ops = {.proved = limit_proved, .verdict = job_verdict, .over = job_over};
+/*
+ * A rack that boots fills the link with everybody's first window, before anybody's round trip is known but the
+ * handshake's: what waits in line is not lost, and sent again it makes the line longer. A window of eight blocks is on a
+ * gigabit's line for this long. Nobody is sent a window before he has answered: forged requests are no crowd.
+ */
+#define WINDOW_ON_LINE (100 * MONO_US)
+
+static void count_crowd(struct server *s)
+{
+	s->policy.crowd = s->policy_short.crowd = (mono_t)(s->njobs - s->limits.nunproven) * WINDOW_ON_LINE;
+}
+
+static void job_proved(struct session *session, mono_t now)
+{
+	limit_proved(session, now);
+	count_crowd(job_of(session)->server);
+}
+
+static const struct session_ops job_ops = {.proved = job_proved, .verdict = job_verdict, .over = job_over};
 static const struct session_ops paced_ops = {
-	.proved = limit_proved, .verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
+	.proved = job_proved, .verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
 };
 
 static const struct session_ops *ops_for(const struct server *s)
@@ -181,19 +199,6 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text)
 	return j;
 }
 
-/*
- * A rack that boots fills the link with everybody's first window, before anybody's round trip is known but the
- * handshake's: what waits in line is not lost, and sent again it makes the line longer. A window of eight blocks is on a
- * gigabit's line for this long.
- */
-#define WINDOW_ON_LINE (100 * MONO_US)
-
-static void count_jobs(struct server *s, int more)
-{
-	s->njobs += (size_t)more;
-	s->policy.crowd = s->policy_short.crowd = (mono_t)s->njobs * WINDOW_ON_LINE;
-}
-
 void job_drop(struct job *j)
 {
 	transfer_free(&j->session.transfer);
@@ -202,7 +207,8 @@ void job_drop(struct job *j)
 		*j->link = j->next;
 		if (j->next != NULL)
 			j->next->link = j->link;
-		count_jobs(j->server, -1);
+		j->server->njobs--;
+		count_crowd(j->server);
 	}
 	free(j);
 }
@@ -214,8 +220,9 @@ static void link_job(struct server *s, struct job *j)
 	if (j->next != NULL)
 		j->next->link = &j->next;
 	s->jobs = j;
-	count_jobs(s, 1);
+	s->njobs++;
 	limit_job_runs(&s->limits, j);
+	count_crowd(s);
 }
 
 static void own_address(struct addr *local, const struct endpoint *listener, const struct udp_datagram *d)
