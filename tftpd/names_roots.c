@@ -188,7 +188,7 @@ int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_
 
 	memset(n, 0, sizeof(*n));
 	n->config = c;
-	n->listings = listings_new();
+	n->listings = listings_new(LISTING_SETTLED);
 	n->wants_mac = mentions(c->roots, "{mac");
 	error[0] = '\0';
 	tzset(); /* {date} and {time}; the time zone's file is out of reach after chroot */
