@@ -50,8 +50,8 @@ for my $block (1 .. 3) { $s->send(pack("nn", 4, $block), 0, $from); $s->recv($da
 select(undef, undef, undef, $wait);
 END
 perl "$tmp/slow" "$port" file 30 &
-slow=$!
-pids="$pids $slow"
+reader=$!
+pids="$pids $reader"
 check "the manager hears how many transfers run" eventually heard ", 1 transfer"
 kill -USR1 $server
 counted() { grep -q '^status ' "$log"; }
@@ -66,7 +66,7 @@ status=$?
 took=$(($(date +%s) - before))
 check "it ends well (status $status)" test $status = 0
 check "running transfers are given a few seconds, and no more ($took)" test $took -ge 2 -a $took -le 5
-kill $slow 2>/dev/null
+kill $reader 2>/dev/null
 
 # ---- the log --------------------------------------------------------------------------------------------------------
 
