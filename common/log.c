@@ -18,7 +18,7 @@
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
-	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1};
+	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1, .target_dir = -1};
 }
 
 void log_set_format(struct log *l, enum log_format format)
@@ -82,6 +82,8 @@ static bool syslog_again(const struct log *l)
 	return err == 0;
 }
 
+/* Files. */
+
 static int open_file(int dir, const char *file)
 {
 	int fd = openat(dir, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
@@ -89,12 +91,40 @@ static int open_file(int dir, const char *file)
 	return fd < 0 ? -errno : fd;
 }
 
-int log_file(struct log *l, const char *path)
+static bool link_text(const struct log *l, char text[PATH_MAX])
+{
+	ssize_t len = readlinkat(l->dir, l->file, text, PATH_MAX);
+
+	if (len < 0 || len == PATH_MAX)
+		return false;
+	text[len] = '\0';
+	return true;
+}
+
+/* A link may lead to where nothing can be opened any more later. One that leads nowhere has nothing to remember. */
+static void remember_target(struct log *l, const char *path)
+{
+	char *real = link_text(l, l->link) ? realpath(path, NULL) : NULL, *name;
+
+	l->target_dir = -1;
+	if (real == NULL)
+		return;
+	name = strrchr(real, '/') + 1;
+	if (strlen(name) <= NAME_MAX) {
+		strcpy(l->target, name);
+		*name = '\0';
+		l->target_dir = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	free(real);
+}
+
+/* Its directory, opened, and its name there. 0 or -errno. */
+static int find_file(struct log *l, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
 	size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
 	char name[PATH_MAX];
-	int dir, fd;
+	int dir;
 
 	if (*file == '\0')
 		return -EISDIR;
@@ -105,27 +135,78 @@ int log_file(struct log *l, const char *path)
 	dir = open(len > 0 ? name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
-	fd = open_file(dir, file);
-	if (fd < 0) {
-		close(dir);
-		return fd;
-	}
-	l->fd = fd;
 	l->dir = dir;
-	l->tag = NULL;
-	l->journal = false;
-	l->clock = true;
 	strcpy(l->file, file);
 	return 0;
 }
 
-int log_reopen(struct log *l)
+int log_find(struct log *l, const char *path)
 {
-	int fd;
+	int err = find_file(l, path);
+
+	if (err == 0)
+		remember_target(l, path);
+	return err;
+}
+
+int log_file(struct log *l, const char *path)
+{
+	int fd, err = find_file(l, path);
+
+	if (err != 0)
+		return err;
+	fd = open_file(l->dir, l->file);
+	if (fd < 0) {
+		close(l->dir);
+		l->dir = -1;
+		return fd;
+	}
+	remember_target(l, path);
+	l->fd = fd;
+	l->tag = NULL;
+	l->journal = false;
+	l->clock = true;
+	return 0;
+}
+
+/* The directory that the file is in or comes to be in, and its name there: a link's is where that has led from the start. */
+static int whereabouts(const struct log *l, const char **name)
+{
+	char text[PATH_MAX];
+	bool target = l->target_dir >= 0 && link_text(l, text) && strcmp(text, l->link) == 0;
+
+	*name = target ? l->target : l->file;
+	return target ? l->target_dir : l->dir;
+}
+
+int log_lasts(const struct log *l)
+{
+	const char *name;
+	struct stat st;
+	int dir;
 
 	if (l->dir < 0)
 		return 0;
-	fd = open_file(l->dir, l->file);
+	dir = whereabouts(l, &name);
+	if (fstatat(dir, name, &st, 0) == 0 && (!S_ISREG(st.st_mode) || faccessat(dir, name, W_OK, AT_EACCESS) == 0))
+		return 0;
+	return faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+}
+
+int log_reopen(struct log *l)
+{
+	struct stat open, there;
+	const char *name;
+	int dir, fd;
+
+	if (l->dir < 0)
+		return 0;
+	dir = whereabouts(l, &name);
+	/* Root may have made it, and who we are now may not open it again. */
+	if (fstat(l->fd, &open) == 0 && fstatat(dir, name, &there, 0) == 0 && open.st_dev == there.st_dev &&
+	    open.st_ino == there.st_ino)
+		return 0;
+	fd = open_file(dir, name);
 	if (fd < 0)
 		return fd;
 	close(l->fd);

@@ -27,6 +27,8 @@ struct log {
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
 	char file[NAME_MAX + 1];
+	int target_dir;        /* the same of what it leads to, where it is a symbolic link with this text; else -1 */
+	char target[NAME_MAX + 1], link[PATH_MAX];
 };
 
 /* Where it goes (the descriptor stays the caller's) and how much. Text, with nothing before it. */
@@ -47,9 +49,19 @@ int log_syslog(struct log *l, const char *tag);
 /* Log to this file from now on, made if need be. Returns 0 or -errno; then nothing has changed. */
 int log_file(struct log *l, const char *path);
 
+/* As log_file, but nothing is opened or made: for log_lasts, of a log that never was one. */
+int log_find(struct log *l, const char *path);
+
 /*
- * Open the file again by its name, after it was renamed to rotate it; works after chroot. Nothing to do for other
- * places. Returns 0 or -errno; then the old one is still in use.
+ * Whether who we are now may open the file again after it was renamed, or make it anew. 0 or -errno; other places last
+ * by themselves.
+ */
+int log_lasts(const struct log *l);
+
+/*
+ * Open the file again by its name, after it was renamed to rotate it; works after chroot, and where a symbolic link
+ * leads out of what is in reach by then. Nothing to do for one that still has its name, and for other places. Returns 0
+ * or -errno; then the old one is still in use.
  */
 int log_reopen(struct log *l);
 

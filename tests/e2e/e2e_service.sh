@@ -148,6 +148,17 @@ says "an unknown format" 64 "--log-format \"xml\"" --log-format xml
 says "an empty place" 64 "--log" --log ""
 [ -e /dev/log ] || says "syslog where there is none" 73 "\"syslog\"" --log syslog
 
+# One behind a link into another directory is opened where that led.
+mkdir "$tmp/logs/behind"
+ln -s "$tmp/logs/behind/log" "$tmp/here/log"
+free_port
+start linked "$tftpd" --address "127.0.0.1:$port" --log "$tmp/here/log" "$tmp/root"
+eventually grep -q serving "$tmp/logs/behind/log"
+mv "$tmp/logs/behind/log" "$tmp/logs/behind/log.1"
+kill -HUP "$pid"
+check "a log behind a link is opened again" eventually grep -qs reloaded "$tmp/logs/behind/log"
+stop "$pid"
+
 # A log that cannot be opened again stays as it is, and says so.
 mkdir "$tmp/logs/sub"
 log=$tmp/logs/sub/log

@@ -487,6 +487,55 @@ START_TEST(a_file_that_cannot_be_reopened_stays_in_use)
 }
 END_TEST
 
+/* The link's own directory says nothing of where it leads. */
+START_TEST(a_file_behind_a_link_is_reopened_where_that_led)
+{
+	int dir = unit_dir_open(), away = unit_dir_open(), way = dup(away);
+	struct log log;
+	char path[64], where[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	snprintf(where, sizeof(where), "/proc/self/fd/%d/real", way);
+	MUST(symlinkat(where, dir, "log") == 0);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	ck_assert_int_eq(log_file(&log, path), 0);
+	MUST(renameat(away, "real", away, "real.1") == 0);
+	/* After chroot the way that it shows leads nowhere. */
+	close(way);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	log_line(&log, LOG_LEVEL_INFO, "again");
+	read_text(away, "real", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "Z again\n"));
+	/* Another link counts as what it is. */
+	MUST(unlinkat(dir, "log", 0) == 0 && symlinkat("other", dir, "log") == 0);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	log_line(&log, LOG_LEVEL_INFO, "elsewhere");
+	read_text(dir, "other", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "Z elsewhere\n"));
+	unit_dir_close(dir);
+	unit_dir_close(away);
+}
+END_TEST
+
+/* Root has made it, and may open it no more. */
+START_TEST(a_file_that_was_not_renamed_is_left_open)
+{
+	int dir = unit_dir_open(), fd;
+	struct log log;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	MUST(log_file(&log, path) == 0);
+	fd = log.fd;
+	MUST(fchmod(fd, 0) == 0);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	ck_assert_int_eq(log.fd, fd);
+	ck_assert_int_eq(log_lasts(&log), 0);
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(times_are_added_where_nobody_else_does)
 {
 	struct sink s;
@@ -513,4 +562,5 @@ UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_a
     a_line_cannot_be_forged_through_a_sentence, endless_values_leave_one_whole_line, fields_can_be_logfmt,
     fields_can_be_json, a_json_line_is_always_an_object, the_journal_is_told_the_level,
     the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
-    a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use, times_are_added_where_nobody_else_does)
+    a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use,
+    a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open, times_are_added_where_nobody_else_does)
