@@ -214,7 +214,7 @@ if [ "$(id -u)" -eq 0 ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" 
 	listen gone69 --user "$nobody" --address 10.1.0.1 --address never-comes
 	check "there are two processes" eventually processes 2
 	stop $pid
-	check "the helper ends with the server" processes 0
+	check "the helper ends with the server" eventually processes 0
 	listen killed69 --user "$nobody" --address 10.1.0.1 --address never-comes
 	kill -KILL $pid
 	wait $pid 2>/dev/null
