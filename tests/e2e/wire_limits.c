@@ -27,12 +27,19 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* The server, at this worker's own address: ports that a test names there are nobody else's. */
+static struct sockaddr_in server_at(uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	ck_assert_int_eq(inet_pton(AF_INET, wire_local, &a.sin_addr), 1);
+	return a;
+}
+
 /* Bound to one of the addresses of 127.0.0.0/8, all of which are ours. */
 static void dial_from(struct wire *from, const char *host, uint16_t port)
 {
 	wire_open(from, host);
-	struct sockaddr_in *to = (struct sockaddr_in *)&from->peer;
-	*to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*(struct sockaddr_in *)&from->peer = server_at(port);
 }
 
 static void start(struct server *s)
@@ -476,7 +483,7 @@ static size_t memory_kb(pid_t pid)
 /* A request that seems to come from `host`; what is sent there is not read. */
 static void forge(int fd, uint32_t host, uint16_t port, const uint8_t *buf, size_t len)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = server_at(port);
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
 	union { struct cmsghdr h; uint8_t room[CMSG_SPACE(sizeof(struct in_pktinfo))]; } c;
 	memset(&c, 0, sizeof(c));
@@ -509,7 +516,20 @@ static size_t open_files(pid_t pid)
 	return dir_entries(path);
 }
 
-/* 20,000 requests from as many addresses, none of them ever answered. */
+#define FORGED 60000 /* addresses */
+
+/* Requests from one address after the other, until all places are taken and the first had to be given up. */
+static void fill_places(const struct server *s, int fd, const uint8_t *buf, size_t len)
+{
+	double most = seconds() + wire_wait(60000) / 1e3;
+	for (uint32_t i = 0; server_log_count(s, "others need the place") == 0; sleep_ms(20)) {
+		ck_assert_msg(seconds() < most, "the places are not taken");
+		for (int n = 0; n < 500; n++, i++)
+			forge(fd, 0x7f0a0000 + i % FORGED, s->port, buf, len);
+	}
+}
+
+/* 15,000 requests and more from as many addresses, none of them ever answered. */
 static void flood(const char *mode)
 {
 	struct server s;
@@ -525,13 +545,12 @@ static void flood(const char *mode)
 	ck_assert_int_ge(fd, 0);
 	struct sockaddr_in any = {.sin_family = AF_INET};
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
-	/* more than there are places for, then the client comes while the others keep coming */
-	for (uint32_t i = 0; i < 5000; i++)
-		forge(fd, 0x7f0a0000 + i, s.port, buf, len);
+	/* no place is left, and then the client comes while the others keep coming */
+	fill_places(&s, fd, buf, len);
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		for (uint32_t i = 5000; i < 20000; i++) {
+		for (uint32_t i = 0; i < 15000; i++) {
 			forge(fd, 0x7f0a0000 + i, s.port, buf, len);
 			if (i % 5 == 0)
 				sleep_ms(1);
