@@ -57,6 +57,36 @@ kill "$pid"
 check "and it hears SIGTERM" eventually gone "$pid"
 gone "$pid" || kill -9 "$pid"
 
+# Who is still busy with its last transfers when its successor starts, on the same port, leaves the pid file to that.
+bytes 100000 "$tmp/root/long"
+free_port
+start old "$tftpd" -a "127.0.0.1:$port" -P "$tmp/pid" "$tmp/root"
+old=$pid
+perl -MIO::Socket::INET -e '
+	my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1") or die;
+	my $to = sockaddr_in($ARGV[0], inet_aton("127.0.0.1"));
+	$s->send("\0\1long\0octet\0", 0, $to);
+	my $from = $s->recv(my $data, 1000);
+	$s->send(pack("nn", 4, 1), 0, $from);
+	sleep 30' "$port" &
+reader=$!
+pids="$pids $reader"
+running() {
+	kill -USR1 "$old"
+	grep -q '^running read file=long .*bytes=512 ' "$tmp/old.log"
+}
+eventually running
+kill "$old"
+eventually grep -q '^stopping ' "$tmp/old.log"
+start new "$tftpd" -a "127.0.0.1:$port" -P "$tmp/pid" "$tmp/root"
+names() { [ "$(cat "$tmp/pid")" = "$1" ]; }
+check "a successor writes the pid file" eventually names "$pid"
+wait "$old"
+check "and the end of who is busy still leaves it alone" names "$pid"
+kill "$reader" 2>/dev/null
+stop "$pid"
+check "until its own server ends" eventually removed
+
 # A failure after all is told to whoever started it.
 timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
 check "what cannot start says so before it is in the background" test $? = 66
