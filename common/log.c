@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,28 +264,60 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 /* Lines. */
 
 #define FACILITY_DAEMON (3 << 3)
+#define PATIENCE 100 /* ms */
 
-/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it. */
+/*
+ * A reader of pipe, socket or terminal that has stopped would stop us: no line is worth that. One that is slow has a
+ * moment to catch up, once.
+ */
+static bool would_wait(const struct log *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+
+	if (l->gap == NULL || l->dir >= 0 || l->tag != NULL)
+		return false;
+	l->gap->held = poll(&p, 1, l->gap->held ? 0 : PATIENCE) == 0;
+	return l->gap->held;
+}
+
+/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. */
 static void put(const struct log *l, enum log_level level, const char *line, size_t len)
 {
-	char head[64];
+	char head[64] = "\n";
 	struct iovec iov[2] = {{.iov_base = head}, {.iov_base = (void *)line, .iov_len = len}};
 	ssize_t n;
 
+	if (l->gap != NULL && l->gap->torn)
+		iov[0].iov_len = 1;
 	if (l->tag != NULL) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%.32s[%d]: ", FACILITY_DAEMON | (int)level, l->tag,
 		    (int)getpid());
 		iov[1].iov_len--;
-		n = writev(l->fd, iov, 2);
-		if (n < 0 && errno != EAGAIN && syslog_again(l))
-			n = writev(l->fd, iov, 2);
 	} else if (l->journal) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
-		n = writev(l->fd, iov, 2);
-	} else {
-		n = write(l->fd, line, len);
 	}
-	(void)n;
+	n = would_wait(l) ? -1 : writev(l->fd, iov, 2);
+	if (n < 0 && l->tag != NULL && errno != EAGAIN && syslog_again(l))
+		n = writev(l->fd, iov, 2);
+	if (l->gap == NULL)
+		return;
+	if (n == (ssize_t)(iov[0].iov_len + iov[1].iov_len)) {
+		l->gap->torn = false;
+		return;
+	}
+	l->gap->lines++;
+	l->gap->torn |= n > 0;
+}
+
+/* There is room again, perhaps. */
+static void end_gap(const struct log *l)
+{
+	uint64_t lines = l->gap->lines;
+
+	l->gap->lines = 0;
+	log_line(l, LOG_LEVEL_WARNING, "%llu lines are missing here: they could not be written", (unsigned long long)lines);
+	if (l->gap->lines > 0)
+		l->gap->lines = lines;
 }
 
 static void append(struct log_event *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -496,5 +529,7 @@ void log_end(struct log_event *e)
 	if (e->log->format == LOG_FORMAT_JSON)
 		e->buf[e->len++] = '}';
 	e->buf[e->len++] = '\n';
+	if (e->log->gap != NULL && e->log->gap->lines > 0)
+		end_gap(e->log);
 	put(e->log, e->level, e->buf, e->len);
 }

@@ -17,6 +17,13 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 
 /* Words and fields, for people; fields only, as logfmt has them; one JSON object. */
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_KV, LOG_FORMAT_JSON };
 
+/* What could not be written since the last line that could be. */
+struct log_gap {
+	uint64_t lines;
+	bool torn;             /* the last of them was, in part */
+	bool held;             /* whoever reads does not */
+};
+
 struct log {
 	int fd;                /* -1: nowhere */
 	enum log_level level;  /* lines above it are dropped */
@@ -24,6 +31,7 @@ struct log {
 	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
 	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
+	struct log_gap *gap;   /* said once it ends; nobody waits long for who reads pipe or terminal, then. NULL: neither */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
 	char file[NAME_MAX + 1];

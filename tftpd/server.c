@@ -531,6 +531,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 
 	s->config = config;
 	s->log = *log;
+	s->log.gap = &s->log_gap;
 	s->policy = (struct transfer_policy){
 		.first = config->first,
 		.give_up = config->give_up,

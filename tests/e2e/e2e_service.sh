@@ -7,6 +7,9 @@ mkdir "$tmp/root" "$tmp/here" "$tmp/logs"
 bytes 2000000 "$tmp/root/file"
 echo hello >"$tmp/root/small"
 
+# gone_or_zombie PID: a child has ended
+gone_or_zombie() { ! ours "$1"; }
+
 # ---- a manager ------------------------------------------------------------------------------------------------------
 
 # Writes each message that arrives at the socket $1 to the file $2, a line each, newlines as spaces.
@@ -122,6 +125,35 @@ stop $pid
 check "the journal is told the level" grep -q '^<5>serving ' "$tmp/journal.text"
 check "of each line" grep -q '^<6>sent file=small ' "$tmp/journal.text"
 check "and there is no line without" sh -c "! grep -qv '^<[3-7]>' '$tmp/journal.text'"
+
+# Somebody has stopped to read what standard error leads to: a pager, a terminal that is held, a collector that hangs.
+mkfifo "$tmp/held"
+exec 9<>"$tmp/held"
+free_port
+# shellcheck disable=SC2016 # expanded by the inner shell
+sh -c 'exec "$0" --user "$(id -un)" --address "127.0.0.1:$1" "$2" 2>"$3" 9>&-' "$tftpd" "$port" "$tmp/root" "$tmp/held" &
+pid=$!
+pids="$pids $pid"
+eventually taken "$port"
+# More than a pipe holds, and less than may be logged at once.
+perl -MIO::Socket::INET -e '
+	my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:$ARGV[0]") or die;
+	for (1 .. 800) { $s->send("\0\2" . "x" x 200 . "\0octet\0"); $s->recv(my $answer, 600) }' "$port" &
+storm=$!
+pids="$pids $storm"
+check "a log that nobody reads holds up nobody" eventually gone_or_zombie "$storm"
+check "and the server serves" timeout 10 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+cat <&9 >"$tmp/held.text" &
+reader=$!
+pids="$pids $reader"
+missing() {
+	kill -USR1 "$pid"
+	grep -q 'lines are missing here: they could not be written' "$tmp/held.text"
+}
+check "what is missing then is said once it is read" eventually missing
+exec 9>&-
+kill "$reader" 2>/dev/null
+stop "$pid"
 
 # ---- misses ---------------------------------------------------------------------------------------------------------
 

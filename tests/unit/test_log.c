@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -536,6 +538,59 @@ START_TEST(a_file_that_was_not_renamed_is_left_open)
 }
 END_TEST
 
+START_TEST(nobody_waits_for_who_does_not_read)
+{
+	struct log_gap gap = {.lines = 0};
+	struct sink s;
+	unsigned n = 0, read = 0;
+	char want[64];
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.gap = &gap;
+	for (; gap.lines < 10; n++)
+		log_line(&s.log, LOG_LEVEL_INFO, "line");
+	while (read < n - 10) {
+		MUST(strcmp(next_line(&s), "line") == 0);
+		read++;
+	}
+	log_line(&s.log, LOG_LEVEL_INFO, "again");
+	snprintf(want, sizeof(want), "%d lines are missing here: they could not be written", 10);
+	ck_assert_str_eq(next_line(&s), want);
+	ck_assert_str_eq(next_line(&s), "again");
+	ck_assert_uint_eq(gap.lines, 0);
+}
+END_TEST
+
+/* As on a full disk. */
+START_TEST(a_line_that_was_cut_spoils_no_other)
+{
+	struct log_gap gap = {.lines = 0};
+	struct rlimit all, few;
+	int dir = unit_dir_open();
+	struct log log;
+	char path[64], text[512];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	MUST(log_file(&log, path) == 0);
+	log.gap = &gap;
+	log.clock = false;
+	signal(SIGXFSZ, SIG_IGN);
+	MUST(getrlimit(RLIMIT_FSIZE, &all) == 0);
+	few = all;
+	few.rlim_cur = 16;
+	MUST(setrlimit(RLIMIT_FSIZE, &few) == 0);
+	log_line(&log, LOG_LEVEL_INFO, "a whole one");
+	log_line(&log, LOG_LEVEL_INFO, "and a half");
+	log_line(&log, LOG_LEVEL_INFO, "and none");
+	MUST(setrlimit(RLIMIT_FSIZE, &all) == 0);
+	log_line(&log, LOG_LEVEL_INFO, "again");
+	read_text(dir, "log", text, sizeof(text));
+	ck_assert_str_eq(text, "a whole one\nand \n2 lines are missing here: they could not be written\nagain\n");
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(times_are_added_where_nobody_else_does)
 {
 	struct sink s;
@@ -563,4 +618,5 @@ UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_a
     fields_can_be_json, a_json_line_is_always_an_object, the_journal_is_told_the_level,
     the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
     a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use,
-    a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open, times_are_added_where_nobody_else_does)
+    a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open,
+    nobody_waits_for_who_does_not_read, a_line_that_was_cut_spoils_no_other, times_are_added_where_nobody_else_does)
