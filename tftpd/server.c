@@ -136,6 +136,8 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 	struct job *j = job_of(session);
 
 	count_verdict(j->server, j, r);
+	if (j->write && r->outcome == TRANSFER_DONE)
+		limit_finished(session);
 	if (limit_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMIT_LINE_CLIENT : LIMIT_LINE_STRANGER,
 	    now))
 		log_verdict(j, r, now);
@@ -165,7 +167,7 @@ static void job_over(struct session *session, mono_t now)
 
 static void count_crowd(struct server *s)
 {
-	s->policy.crowd = s->policy_short.crowd = (mono_t)(s->njobs - s->limits.nunproven) * WINDOW_ON_LINE;
+	s->policy.crowd = s->policy_short.crowd = (mono_t)(s->njobs - s->limits.unproven.n) * WINDOW_ON_LINE;
 }
 
 static void job_proved(struct session *session, mono_t now)

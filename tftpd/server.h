@@ -90,7 +90,8 @@ struct job {
 	struct job *next, **link;     /* in server->jobs, the newest first */
 	struct client *client;        /* its peer, where that is counted or paced; else NULL */
 	struct paced *paced;          /* its place under a rate, or NULL */
-	struct job *unproven_next, **unproven_link; /* while its peer has not answered yet, see limit.h; else NULL */
+	struct job_list *list;        /* of those that may have to make room, see limit.h, or NULL */
+	struct job *list_next, **list_link;
 	struct option_set granted;    /* for the log */
 	bool write, text, oacked;
 	char name[];                  /* as it was asked for */

@@ -339,6 +339,46 @@ START_TEST(port_of_a_transfer_that_was_never_answered_is_had)
 }
 END_TEST
 
+static void upload(struct wire *o, const struct server *s, const char *name)
+{
+	dial_from(o, "127.0.0.1", s->port);
+	wire_request(o, OP_WRQ, name, "octet", NULL);
+	wire_expect_ack(o, 0);
+	wire_follow(o);
+	wire_data(o, 1, data, 100);
+	wire_expect_ack(o, 1);
+	ck_assert(server_has(s, name, data, 100));
+}
+
+/* It stays for a while, for its last block may come again; the next one does not wait for that. */
+static void uploads_follow_each_other(const char *limit, const char *value)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--create", limit, value, NULL);
+	wire_fill(data, sizeof(data), 3);
+	upload(&others[0], &s, "a");
+	wire_data(&others[0], 1, data, 100);
+	wire_expect_ack(&others[0], 1);
+	upload(&others[1], &s, "b");
+	upload(&others[2], &s, "c");
+	ck_assert_uint_eq(server_log_count(&s, "refused"), 0);
+	ck_assert_uint_eq(server_log_count(&s, "failed"), 0);
+	ck_assert(server_logged(&s, "received", 3));
+	ck_assert_uint_eq(status_of(&s, " queued="), 0);
+	ck_assert_uint_eq(status_of(&s, " gave-way="), 0);
+	for (int i = 0; i < 3; i++)
+		wire_close(&others[i]);
+	server_stop(&s);
+}
+
+START_TEST(finished_upload_is_in_nobodys_way)
+{
+	uploads_follow_each_other("--port-range", "31994:31994");
+	uploads_follow_each_other("--max-transfers", "1");
+	uploads_follow_each_other("--max-per-client", "1");
+}
+END_TEST
+
 START_TEST(denied_client_hears_nothing)
 {
 	struct server s;
@@ -650,7 +690,7 @@ WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
     limit_on_open_files_is_told_and_kept, uploads_over_existing_files_count_their_directory,
     what_the_kernel_drops_is_told, ports_that_may_not_be_had_are_not_taken_for_files,
     used_up_ports_are_refused_with_words,
-    port_of_a_transfer_that_was_never_answered_is_had,
+    port_of_a_transfer_that_was_never_answered_is_had, finished_upload_is_in_nobodys_way,
     denied_client_hears_nothing, writes_have_a_list_of_their_own, forged_request_is_worth_little,
     log_lines_are_bounded_and_the_rest_is_counted, flood_of_forged_requests_hurts_nobody,
     flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared, rate_per_client_leaves_the_others_alone)
