@@ -477,6 +477,21 @@ static void idle(struct loop_timer *t, mono_t now)
 	loop_stop(&s->loop);
 }
 
+/* How often interfaces are looked at. */
+#define WATCH (2 * MONO_SEC)
+
+/* Whoever started us may start us again, with the rights that we have given up. */
+static void watch(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, watch_timer));
+
+	loop_timer_set(&s->loop, t, now + WATCH);
+	if (s->stopping || listen_watch(s))
+		return;
+	s->failed = true;
+	stop_now(&s->stop_timer, now);
+}
+
 /* Read again what is in files, the log being one. Whatever is wrong with one of them, the service goes on. */
 static void reload(struct server *s, mono_t now)
 {
@@ -550,6 +565,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		s->loop.polled_most = SIZE_MAX;
 	loop_timer_init(&s->stop_timer, stop_now);
 	loop_timer_init(&s->idle_timer, idle);
+	loop_timer_init(&s->watch_timer, watch);
 	logs_init(&s->logs, &s->loop, &s->log);
 	s->started = mono_now();
 	err = notify_init(&s->notify, &s->loop);
@@ -585,8 +601,14 @@ void server_free(struct server *s)
 
 int server_run(struct server *s)
 {
+	int err;
+
 	s->last_work = mono_now();
 	if (s->inherited && s->config->idle > 0)
 		loop_timer_set(&s->loop, &s->idle_timer, s->last_work + s->config->idle);
-	return loop_run(&s->loop);
+	/* One that is still to come will have an interface, perhaps. */
+	if (listen_watches(s) || s->listen_missing != 0)
+		loop_timer_set(&s->loop, &s->watch_timer, s->last_work + WATCH);
+	err = loop_run(&s->loop);
+	return err == 0 && s->failed ? -ENODEV : err;
 }

@@ -29,6 +29,8 @@ struct listener {
 	struct endpoint endpoint;
 	struct addr addr;
 	char device[IF_NAMESIZE];     /* only on this interface, "": on all */
+	unsigned ifindex;             /* which that was when the socket was bound to it */
+	bool deaf;                    /* it has been made anew, and we may not listen on it */
 };
 
 struct server_counters {
@@ -72,6 +74,8 @@ struct server {
 	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
+	struct loop_timer watch_timer; /* some listener has an interface: see listen_watch */
+	bool failed;                  /* nothing can be heard any more */
 	struct loop_timer idle_timer; /* inherited sockets: see config->idle */
 	mono_t last_work;             /* a request, or the end of a transfer */
 	struct server_counters counters;
