@@ -217,6 +217,16 @@ void names_close(struct names *n)
 	n->listings = NULL;
 }
 
+const char *names_gone(const struct names *n)
+{
+	struct stat st;
+
+	for (int i = 0; i < n->nroots; i++)
+		if (fstat(n->roots[i].base.fd, &st) == 0 && st.st_nlink == 0)
+			return n->roots[i].label;
+	return NULL;
+}
+
 bool names_by_hand(const struct names *n)
 {
 	return n->nroots > 0 && n->roots[0].base.no_openat2;

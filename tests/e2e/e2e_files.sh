@@ -411,4 +411,14 @@ if ! under_memcheck && ! grep -qaE '__(asan|tsan)_init' "$tftpd" &&
 else
 	skip "a slow disk: a library in front of the C library is not possible here"
 fi
+
+# A directory that is made anew is another one, whatever its name.
+mkdir "$tmp/gone"
+start_tftpd gone "$tmp/gone"
+rmdir "$tmp/gone"
+mkdir "$tmp/gone"
+printf 'new' >"$tmp/gone/file"
+answer "a directory that was removed has no files" 'R file octet' 'ERROR 1'
+says "and the log says why" "\\x22$tmp/gone\\x22 was removed and perhaps made anew: start the server again"
+stop "$pid"
 exit $failed
