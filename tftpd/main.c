@@ -257,8 +257,8 @@ static int serve(struct server *s, const char *self)
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
 
-/* Whether a file can be written, or made where there is none yet, without doing either. */
-static int check_place(const char *option, const char *path, char error[CONFIG_ERROR_MAX])
+/* Whether a file can be written, or made where there is none yet, without doing either; `link`: also through a link. */
+static int check_place(const char *option, const char *path, bool link, char error[CONFIG_ERROR_MAX])
 {
 	const char *slash = strrchr(path, '/');
 	char dir[PATH_MAX];
@@ -268,6 +268,8 @@ static int check_place(const char *option, const char *path, char error[CONFIG_E
 	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		err = EISDIR;
+	else if (!link && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+		err = ELOOP;
 	else if (access(path, W_OK) != 0 && (errno != ENOENT || access(dir, W_OK | X_OK) != 0))
 		err = errno;
 	if (err == 0)
@@ -284,8 +286,8 @@ static int check_places(const struct config *c, char error[CONFIG_ERROR_MAX])
 	if (c->log != NULL && strcmp(c->log, "syslog") == 0)
 		status = logs_open(&log, c, error);
 	else if (logs_to_file(c))
-		status = check_place("log", c->log, error);
-	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, error) : status;
+		status = check_place("log", c->log, true, error);
+	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, false, error) : status;
 }
 
 /* --explain, --check, --map-test: the answer for the user that would open the files. */
