@@ -164,6 +164,10 @@ told "--explain shows an upload" 0 '^verdict +accepted$' --explain 2001:db8::1 w
 told "--explain shows the options" 0 '^options +blksize up to 1024' --explain 192.0.2.7 read pxelinux.0 -B 1024 "$tmp/root"
 told "--explain makes no directory" 0 'would be made, with its directory' --explain 192.0.2.7 write made/x -c --mkdir "$tmp/root"
 check "really not" test ! -e "$tmp/root/made"
+mkdir -m 555 "$tmp/root/fixed"
+told "--explain knows where none can be made" 1 '^verdict +refused with ERROR 2: permission' --explain 192.0.2.7 \
+    write fixed/made/too/x -c --mkdir "$tmp/root"
+rmdir "$tmp/root/fixed"
 told "--explain wants an address" 64 'nowhere/x' --explain nowhere/x read x "$tmp/root"
 told "--explain wants read or write" 64 'read or write' --explain 192.0.2.7 fetch x "$tmp/root"
 told "--check says what would be served" 0 "^serves +$tmp/root" --check -m "$tmp/rules" "$tmp/root"
