@@ -522,6 +522,9 @@ uint16_t path_refusal(int err, bool write, const char **text)
 	case -EDQUOT:
 		*text = "disk full";
 		return ERROR_DISK_FULL;
+	case -EAGAIN:
+		*text = "another program holds this file, try again later";
+		return ERROR_UNDEFINED;
 	case -EMFILE:
 	case -ENFILE:
 	case -ENOMEM:
