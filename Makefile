@@ -102,6 +102,7 @@ $(BUILD)/tests/test_progress: $(OBJ)/tftp/progress.o
 $(BUILD)/tests/test_trace: $(OBJ)/tftp/trace.o
 $(BUILD)/tests/test_form: $(addprefix $(OBJ)/tftp/,args.o args_value.o form.o jobs.o local.o uri.o)
 $(BUILD)/tests/test_config: $(filter-out %/main.o,$(TFTPD))
+$(BUILD)/tests/test_limit: $(filter-out %/main.o,$(TFTPD))
 $(BUILD)/tests/test_access: $(OBJ)/tftpd/access.o
 $(BUILD)/tests/test_pacer: $(OBJ)/tftpd/pacer.o
 $(BUILD)/tests/test_remap: $(addprefix $(OBJ)/tftpd/,remap.o regex_cost.o)

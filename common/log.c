@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
-	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1};
+	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1, .target_dir = -1};
 }
 
 void log_set_format(struct log *l, enum log_format format)
@@ -82,6 +83,8 @@ static bool syslog_again(const struct log *l)
 	return err == 0;
 }
 
+/* Files. */
+
 static int open_file(int dir, const char *file)
 {
 	int fd = openat(dir, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
@@ -89,12 +92,40 @@ static int open_file(int dir, const char *file)
 	return fd < 0 ? -errno : fd;
 }
 
-int log_file(struct log *l, const char *path)
+static bool link_text(const struct log *l, char text[PATH_MAX])
+{
+	ssize_t len = readlinkat(l->dir, l->file, text, PATH_MAX);
+
+	if (len < 0 || len == PATH_MAX)
+		return false;
+	text[len] = '\0';
+	return true;
+}
+
+/* A link may lead to where nothing can be opened any more later. One that leads nowhere has nothing to remember. */
+static void remember_target(struct log *l, const char *path)
+{
+	char *real = link_text(l, l->link) ? realpath(path, NULL) : NULL, *name;
+
+	l->target_dir = -1;
+	if (real == NULL)
+		return;
+	name = strrchr(real, '/') + 1;
+	if (strlen(name) <= NAME_MAX) {
+		strcpy(l->target, name);
+		*name = '\0';
+		l->target_dir = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	free(real);
+}
+
+/* Its directory, opened, and its name there. 0 or -errno. */
+static int find_file(struct log *l, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *file = slash != NULL ? slash + 1 : path;
 	size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
 	char name[PATH_MAX];
-	int dir, fd;
+	int dir;
 
 	if (*file == '\0')
 		return -EISDIR;
@@ -105,27 +136,78 @@ int log_file(struct log *l, const char *path)
 	dir = open(len > 0 ? name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
-	fd = open_file(dir, file);
-	if (fd < 0) {
-		close(dir);
-		return fd;
-	}
-	l->fd = fd;
 	l->dir = dir;
-	l->tag = NULL;
-	l->journal = false;
-	l->clock = true;
 	strcpy(l->file, file);
 	return 0;
 }
 
-int log_reopen(struct log *l)
+int log_find(struct log *l, const char *path)
 {
-	int fd;
+	int err = find_file(l, path);
+
+	if (err == 0)
+		remember_target(l, path);
+	return err;
+}
+
+int log_file(struct log *l, const char *path)
+{
+	int fd, err = find_file(l, path);
+
+	if (err != 0)
+		return err;
+	fd = open_file(l->dir, l->file);
+	if (fd < 0) {
+		close(l->dir);
+		l->dir = -1;
+		return fd;
+	}
+	remember_target(l, path);
+	l->fd = fd;
+	l->tag = NULL;
+	l->journal = false;
+	l->clock = true;
+	return 0;
+}
+
+/* The directory that the file is in or comes to be in, and its name there: a link's is where that has led from the start. */
+static int whereabouts(const struct log *l, const char **name)
+{
+	char text[PATH_MAX];
+	bool target = l->target_dir >= 0 && link_text(l, text) && strcmp(text, l->link) == 0;
+
+	*name = target ? l->target : l->file;
+	return target ? l->target_dir : l->dir;
+}
+
+int log_lasts(const struct log *l)
+{
+	const char *name;
+	struct stat st;
+	int dir;
 
 	if (l->dir < 0)
 		return 0;
-	fd = open_file(l->dir, l->file);
+	dir = whereabouts(l, &name);
+	if (fstatat(dir, name, &st, 0) == 0 && (!S_ISREG(st.st_mode) || faccessat(dir, name, W_OK, AT_EACCESS) == 0))
+		return 0;
+	return faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+}
+
+int log_reopen(struct log *l)
+{
+	struct stat open, there;
+	const char *name;
+	int dir, fd;
+
+	if (l->dir < 0)
+		return 0;
+	dir = whereabouts(l, &name);
+	/* Root may have made it, and who we are now may not open it again. */
+	if (fstat(l->fd, &open) == 0 && fstatat(dir, name, &there, 0) == 0 && open.st_dev == there.st_dev &&
+	    open.st_ino == there.st_ino)
+		return 0;
+	fd = open_file(dir, name);
 	if (fd < 0)
 		return fd;
 	close(l->fd);
@@ -182,28 +264,60 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 /* Lines. */
 
 #define FACILITY_DAEMON (3 << 3)
+#define PATIENCE 100 /* ms */
 
-/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it. */
+/*
+ * A reader of pipe, socket or terminal that has stopped would stop us: no line is worth that. One that is slow has a
+ * moment to catch up, once.
+ */
+static bool would_wait(const struct log *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+
+	if (l->gap == NULL || l->dir >= 0 || l->tag != NULL)
+		return false;
+	l->gap->held = poll(&p, 1, l->gap->held ? 0 : PATIENCE) == 0;
+	return l->gap->held;
+}
+
+/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. */
 static void put(const struct log *l, enum log_level level, const char *line, size_t len)
 {
-	char head[64];
+	char head[64] = "\n";
 	struct iovec iov[2] = {{.iov_base = head}, {.iov_base = (void *)line, .iov_len = len}};
 	ssize_t n;
 
+	if (l->gap != NULL && l->gap->torn)
+		iov[0].iov_len = 1;
 	if (l->tag != NULL) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%.32s[%d]: ", FACILITY_DAEMON | (int)level, l->tag,
 		    (int)getpid());
 		iov[1].iov_len--;
-		n = writev(l->fd, iov, 2);
-		if (n < 0 && errno != EAGAIN && syslog_again(l))
-			n = writev(l->fd, iov, 2);
 	} else if (l->journal) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
-		n = writev(l->fd, iov, 2);
-	} else {
-		n = write(l->fd, line, len);
 	}
-	(void)n;
+	n = would_wait(l) ? -1 : writev(l->fd, iov, 2);
+	if (n < 0 && l->tag != NULL && errno != EAGAIN && syslog_again(l))
+		n = writev(l->fd, iov, 2);
+	if (l->gap == NULL)
+		return;
+	if (n == (ssize_t)(iov[0].iov_len + iov[1].iov_len)) {
+		l->gap->torn = false;
+		return;
+	}
+	l->gap->lines++;
+	l->gap->torn |= n > 0;
+}
+
+/* There is room again, perhaps. */
+static void end_gap(const struct log *l)
+{
+	uint64_t lines = l->gap->lines;
+
+	l->gap->lines = 0;
+	log_line(l, LOG_LEVEL_WARNING, "%llu lines are missing here: they could not be written", (unsigned long long)lines);
+	if (l->gap->lines > 0)
+		l->gap->lines = lines;
 }
 
 static void append(struct log_event *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -415,5 +529,7 @@ void log_end(struct log_event *e)
 	if (e->log->format == LOG_FORMAT_JSON)
 		e->buf[e->len++] = '}';
 	e->buf[e->len++] = '\n';
+	if (e->log->gap != NULL && e->log->gap->lines > 0)
+		end_gap(e->log);
 	put(e->log, e->level, e->buf, e->len);
 }

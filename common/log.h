@@ -17,6 +17,13 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 
 /* Words and fields, for people; fields only, as logfmt has them; one JSON object. */
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_KV, LOG_FORMAT_JSON };
 
+/* What could not be written since the last line that could be. */
+struct log_gap {
+	uint64_t lines;
+	bool torn;             /* the last of them was, in part */
+	bool held;             /* whoever reads does not */
+};
+
 struct log {
 	int fd;                /* -1: nowhere */
 	enum log_level level;  /* lines above it are dropped */
@@ -24,9 +31,12 @@ struct log {
 	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
 	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
+	struct log_gap *gap;   /* said once it ends; nobody waits long for who reads pipe or terminal, then. NULL: neither */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
 	char file[NAME_MAX + 1];
+	int target_dir;        /* the same of what it leads to, where it is a symbolic link with this text; else -1 */
+	char target[NAME_MAX + 1], link[PATH_MAX];
 };
 
 /* Where it goes (the descriptor stays the caller's) and how much. Text, with nothing before it. */
@@ -47,9 +57,19 @@ int log_syslog(struct log *l, const char *tag);
 /* Log to this file from now on, made if need be. Returns 0 or -errno; then nothing has changed. */
 int log_file(struct log *l, const char *path);
 
+/* As log_file, but nothing is opened or made: for log_lasts, of a log that never was one. */
+int log_find(struct log *l, const char *path);
+
 /*
- * Open the file again by its name, after it was renamed to rotate it; works after chroot. Nothing to do for other
- * places. Returns 0 or -errno; then the old one is still in use.
+ * Whether who we are now may open the file again after it was renamed, or make it anew. 0 or -errno; other places last
+ * by themselves.
+ */
+int log_lasts(const struct log *l);
+
+/*
+ * Open the file again by its name, after it was renamed to rotate it; works after chroot, and where a symbolic link
+ * leads out of what is in reach by then. Nothing to do for one that still has its name, and for other places. Returns 0
+ * or -errno; then the old one is still in use.
  */
 int log_reopen(struct log *l);
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -77,15 +78,38 @@ static int open_piddir(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+static int pid_text(char text[32])
+{
+	return snprintf(text, 32, "%d\n", (int)getpid());
+}
+
+/* A successor may have written another number while we waited for our last transfers; nothing, on a full disk, is ours. */
+static bool is_mine(const struct daemon *d, const char *name)
+{
+	char mine[32], now[32];
+	struct stat open, there;
+	int len = pid_text(mine);
+	ssize_t n;
+
+	if (fstat(d->pidfile, &open) != 0 || fstatat(d->piddir, name, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    open.st_dev != there.st_dev || open.st_ino != there.st_ino)
+		return false;
+	n = pread(d->pidfile, now, sizeof(now), 0);
+	return n == 0 || (n == len && memcmp(mine, now, (size_t)n) == 0);
+}
+
 void daemon_remove_pidfile(const struct daemon *d, const struct config *c)
 {
-	const char *slash;
+	const char *slash, *name;
 
 	if (d->piddir < 0)
 		return;
 	slash = strrchr(c->pidfile, '/');
-	unlinkat(d->piddir, slash != NULL ? slash + 1 : c->pidfile, 0);
+	name = slash != NULL ? slash + 1 : c->pidfile;
+	if (is_mine(d, name))
+		unlinkat(d->piddir, name, 0);
 	close(d->piddir);
+	close(d->pidfile);
 }
 
 int daemon_open_pidfile(struct daemon *d, const struct server *s, bool keeper, char error[CONFIG_ERROR_MAX])
@@ -95,7 +119,7 @@ int daemon_open_pidfile(struct daemon *d, const struct server *s, bool keeper, c
 
 	if (path == NULL)
 		return 0;
-	d->pidfile = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	d->pidfile = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 	if (d->pidfile < 0)
 		err = -errno;
 	else if (keeper)
@@ -111,7 +135,7 @@ int daemon_open_pidfile(struct daemon *d, const struct server *s, bool keeper, c
 void daemon_write_pid(struct daemon *d)
 {
 	char pid[32];
-	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	int len = pid_text(pid);
 	bool wrong = false;
 
 	if (d->pidfile < 0)
@@ -121,7 +145,8 @@ void daemon_write_pid(struct daemon *d)
 		wrong |= write(d->keeper, pid, (size_t)len) != len;
 	/* A full disk under /run is no reason not to serve. */
 	(void)wrong;
-	close(d->pidfile);
+	if (d->keeper >= 0)
+		close(d->pidfile);
 }
 
 /* Threads come later, so this may still fork. */

@@ -13,7 +13,7 @@
 struct daemon {
 	bool detach;
 	int ready;       /* pipe to the parent, which waits until all is well; -1: none */
-	int pidfile;     /* open, to be written once the pid is known; -1: none */
+	int pidfile;     /* open, to be written once the pid is known, and read before we remove it; -1: none */
 	int keeper;      /* pipe to who removes it, see keep_pidfile; -1: we can */
 	int piddir;      /* then: the directory it is in; else -1 */
 };

@@ -1,7 +1,7 @@
 /* The server's decisions in words, made by the same functions that decide. */
 #include "explain.h"
 
-#include "log.h"
+#include "logs.h"
 #include "options.h"
 
 #include <errno.h>
@@ -195,11 +195,11 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 
 /* The whole configuration. */
 
-int explain_check(const struct names *n, const struct lists *l, const char *user, FILE *out)
+int explain_check(const struct names *n, const struct lists *l, const struct log *log, const char *user, FILE *out)
 {
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
-	char text[64], trouble[NAMES_TROUBLE_MAX];
+	char text[64], trouble[NAMES_TROUBLE_MAX], unlasting[LOGS_TROUBLE_MAX];
 	bool well = n->left_out[0] == '\0';
 
 	for (int i = 0; i < n->nroots; i++) {
@@ -218,6 +218,9 @@ int explain_check(const struct names *n, const struct lists *l, const char *user
 		say(out, "but", trouble);
 		well = false;
 	}
+	/* It may be rotated in another way, or not at all. */
+	if (logs_trouble(log, c, unlasting) != NULL)
+		say(out, "note", unlasting);
 	say(out, "runs as", user[0] != '\0' ? user : "whoever starts it");
 	say(out, "uploads", c->read_only || (!c->create && !c->hpa) ? "off" : c->create ? "on, of new files too" :
 	    "only over files that exist");

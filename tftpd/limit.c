@@ -117,7 +117,7 @@ static bool client_is_full(const struct limits *l, const struct addr *peer)
 	if (l->max_per_client == 0)
 		return false;
 	c = *client_place(l, peer);
-	return c != NULL && c->njobs >= l->max_per_client;
+	return c != NULL && c->njobs - c->finished >= l->max_per_client;
 }
 
 /* Known hosts. */
@@ -158,23 +158,62 @@ static bool is_known(const struct limits *l, const struct addr *peer, mono_t now
 
 /* Places. */
 
+static void list_init(struct job_list *list)
+{
+	list->last = &list->first;
+}
+
+static void list_add(struct job_list *list, struct job *j)
+{
+	j->list = list;
+	j->list_next = NULL;
+	j->list_link = list->last;
+	*list->last = j;
+	list->last = &j->list_next;
+	list->n++;
+}
+
+static void list_leave(struct job *j)
+{
+	struct job_list *list = j->list;
+
+	if (list == NULL)
+		return;
+	*j->list_link = j->list_next;
+	if (j->list_next != NULL)
+		j->list_next->list_link = j->list_link;
+	else
+		list->last = j->list_link;
+	j->list = NULL;
+	list->n--;
+}
+
 /* When the oldest transfer whose peer has never answered has had the time that an answer needs. */
 static mono_t evict_at(const struct limits *l)
 {
-	return l->unproven != NULL ? transfer_started(&l->unproven->session.transfer) + LIMIT_UNANSWERED : MONO_NEVER;
+	if (l->finished.first != NULL)
+		return 0;
+	return l->unproven.first != NULL ? transfer_started(&l->unproven.first->session.transfer) + LIMIT_UNANSWERED :
+	    MONO_NEVER;
 }
 
-/* It gives up its place then: requests from forged addresses cannot shut out clients that are there. */
+/*
+ * It gives up its place then: requests from forged addresses cannot shut out clients that are there. Before that goes a
+ * finished upload, which is only in the way of others in case that our last ACK was lost.
+ */
 bool limit_make_room(struct limits *l, mono_t now)
 {
+	bool finished = l->finished.first != NULL;
 	struct session *session;
 
 	if (now < evict_at(l))
 		return false;
-	session = &l->unproven->session;
-	l->evicted++;
-	l->evicted_at = now;
-	transfer_abandon(&session->transfer, "no answer so far, and others need the place", now);
+	session = &(finished ? l->finished.first : l->unproven.first)->session;
+	if (!finished) {
+		l->evicted++;
+		l->evicted_at = now;
+	}
+	transfer_abandon(&session->transfer, finished ? "" : "no answer so far, and others need the place", now);
 	session_pump(session, now);
 	return true;
 }
@@ -184,29 +223,16 @@ static bool has_place(struct limits *l, mono_t now)
 	return l->server->njobs < l->max_transfers || limit_make_room(l, now);
 }
 
-static void leave_unproven(struct limits *l, struct job *j)
+/* Somebody who waits may have a turn: at once, but not from in here. */
+static void wake_queue(struct limits *l)
 {
-	if (j->unproven_link == NULL)
-		return;
-	*j->unproven_link = j->unproven_next;
-	if (j->unproven_next != NULL)
-		j->unproven_next->unproven_link = j->unproven_link;
-	else
-		l->unproven_last = j->unproven_link;
-	j->unproven_link = NULL;
-	l->nunproven--;
-	/* At once, but not from in here. */
 	if (l->nwaiting > 0)
 		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
 }
 
 void limit_job_runs(struct limits *l, struct job *j)
 {
-	j->unproven_next = NULL;
-	j->unproven_link = l->unproven_last;
-	*l->unproven_last = j;
-	l->unproven_last = &j->unproven_next;
-	l->nunproven++;
+	list_add(&l->unproven, j);
 }
 
 void limit_proved(struct session *s, mono_t now)
@@ -215,7 +241,20 @@ void limit_proved(struct session *s, mono_t now)
 	struct limits *l = &j->server->limits;
 
 	make_known(l, &s->peer, now);
-	leave_unproven(l, j);
+	list_leave(j);
+	wake_queue(l);
+}
+
+void limit_finished(struct session *s)
+{
+	struct job *j = (struct job *)s;
+	struct limits *l = &j->server->limits;
+
+	list_leave(j);
+	list_add(&l->finished, j);
+	if (j->client != NULL)
+		j->client->finished++;
+	wake_queue(l);
 }
 
 int limit_job_begins(struct limits *l, struct job *j)
@@ -243,11 +282,12 @@ void limit_job_ends(struct limits *l, struct job *j)
 			pacer_leave(&j->client->pacer, &j->paced->client_node);
 		free(j->paced);
 	}
-	if (j->client != NULL)
+	if (j->client != NULL) {
+		j->client->finished -= j->list == &l->finished;
 		client_put(l, j->client);
-	leave_unproven(l, j);
-	if (l->nwaiting > 0)
-		loop_timer_set(&l->server->loop, &l->queue_timer, 0);
+	}
+	list_leave(j);
+	wake_queue(l);
 }
 
 /* The queue. */
@@ -317,7 +357,7 @@ static bool has_turn(struct limits *l, mono_t now)
 {
 	if (l->turn != now) {
 		l->turn = now;
-		l->turn_left = l->server->njobs > l->nunproven ? LIMIT_TURN_SHARED : LIMIT_TURN;
+		l->turn_left = l->server->njobs > l->unproven.n ? LIMIT_TURN_SHARED : LIMIT_TURN;
 	}
 	return l->turn_left > 0;
 }
@@ -548,7 +588,8 @@ int limit_init(struct limits *l, struct server *s)
 		},
 	};
 	l->last = &l->first;
-	l->unproven_last = &l->unproven;
+	list_init(&l->unproven);
+	list_init(&l->finished);
 	l->by_peer = calloc(LIMIT_BUCKETS, sizeof(*l->by_peer));
 	l->known = calloc(LIMIT_KNOWN, sizeof(*l->known));
 	if (l->by_peer == NULL || l->known == NULL)

@@ -50,10 +50,17 @@ struct known {
 	unsigned asked;
 };
 
+/* Jobs that may have to make room, the oldest first. */
+struct job_list {
+	struct job *first, **last;
+	size_t n;
+};
+
 /* One client address with transfers; only where something is counted or paced per client. */
 struct client {
 	struct addr host;
 	size_t njobs;
+	size_t finished;                  /* of them, see struct limits */
 	struct pacer pacer;               /* rate 0: none */
 	struct client *next;              /* in its bucket */
 };
@@ -89,8 +96,8 @@ struct limits {
 	struct server *server;
 	size_t max_transfers;             /* as --max-transfers and the process's descriptors allow */
 	size_t max_per_client;            /* 0: no limit */
-	struct job *unproven, **unproven_last; /* jobs that have had no answer yet, the oldest first */
-	size_t nunproven;
+	struct job_list unproven;         /* they have had no answer yet */
+	struct job_list finished;         /* uploads that are on disk and wait for a last block that may come again */
 	mono_t evicted_at;                /* when one of them last had to make room */
 	struct client **clients;          /* NULL: nothing is done per client */
 	uint64_t rate_per_client;
@@ -116,8 +123,8 @@ void limit_free(struct limits *l);
 bool limit_admit(struct limits *l, struct endpoint *listener, const struct udp_datagram *d, mono_t now);
 
 /*
- * There is a place, but something else that transfers hold is used up: the oldest one without an answer gives its own
- * back, if it had the time for one. True: it did.
+ * There is a place, but something else that transfers hold is used up: a finished upload, or else the oldest one without
+ * an answer, if it had the time for one, gives its own back. True: it did.
  */
 bool limit_make_room(struct limits *l, mono_t now);
 
@@ -131,8 +138,11 @@ void limit_job_ends(struct limits *l, struct job *j);
 /* In between it has been sent its first packet. */
 void limit_job_runs(struct limits *l, struct job *j);
 
-/* session_ops for all jobs, and for those under a rate. */
+/* Its peer has answered. It was an upload, and is complete. */
 void limit_proved(struct session *s, mono_t now);
+void limit_finished(struct session *s);
+
+/* session_ops for those under a rate. */
 size_t limit_allow(struct session *s, mono_t now);
 void limit_moved(struct session *s, size_t bytes, mono_t now);
 

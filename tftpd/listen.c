@@ -9,6 +9,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,18 +54,25 @@ static void explain(const struct addr *a, const char *device, int err, char erro
 
 /* Sockets. */
 
+static void prepare(const struct server *s, struct udp *u)
+{
+	udp_buffers(u, BUFFER);
+	udp_count_drops(u);
+	/* Uploads come in here as well. */
+	if (s->config->single_port && config_uploads(s->config))
+		udp_coalesce(u, s->config->without);
+}
+
 /* An open socket becomes a listener. On failure it is closed. */
 static int add(struct server *s, const char *device)
 {
 	struct listener *l = &s->listeners[s->nlisteners];
 	int err;
 
-	udp_buffers(&l->endpoint.udp, BUFFER);
-	udp_count_drops(&l->endpoint.udp);
-	/* Uploads come in here as well. */
-	if (s->config->single_port && config_uploads(s->config))
-		udp_coalesce(&l->endpoint.udp, s->config->without);
+	prepare(s, &l->endpoint.udp);
 	snprintf(l->device, sizeof(l->device), "%s", device != NULL ? device : "");
+	l->ifindex = device != NULL ? if_nametoindex(device) : 0;
+	l->deaf = false;
 	err = udp_local(&l->endpoint.udp, &l->addr);
 	if (err == 0)
 		err = endpoint_add(&l->endpoint, &s->exchange, request_arrived, s);
@@ -128,6 +136,65 @@ static int open_one(struct server *s, const struct wanted *w, const struct addr 
 	if (err != 0)
 		return err;
 	return s->opener_end > 0 ? pass_on(s, w->index, w->device) : add(s, w->device);
+}
+
+/* Interfaces that are made anew. */
+
+bool listen_watches(const struct server *s)
+{
+	for (int i = 0; i < s->nlisteners; i++)
+		if (s->listeners[i].device[0] != '\0')
+			return true;
+	return false;
+}
+
+/* What waits to be sent from the old socket goes from the new one. */
+static int replace(struct server *s, struct listener *l)
+{
+	struct endpoint *e = &l->endpoint;
+	struct wanted w = {.device = l->device};
+	struct udp u;
+	int err = udp_listen(&u, &l->addr, l->device, false, s->config->without);
+
+	if (err == -EADDRINUSE)
+		err = open_shared(s, &u, &w, &l->addr);
+	if (err != 0)
+		return err;
+	prepare(s, &u);
+	loop_fd_del(&s->loop, &e->io);
+	udp_close(&e->udp);
+	e->udp = u;
+	return loop_fd_add(&s->loop, &e->io, u.fd, e->waiting != NULL ? POLLIN | POLLOUT : POLLIN, e->io.ready);
+}
+
+static void hear_again(struct server *s, struct listener *l, unsigned ifindex)
+{
+	char text[ADDR_TEXT];
+	int err = replace(s, l);
+
+	l->ifindex = ifindex;
+	l->deaf = err != 0;
+	if (err == 0)
+		log_line(&s->log, LOG_LEVEL_NOTICE, "the interface %s was made anew: listening on it at %s again", l->device,
+		    addr_print(&l->addr, text));
+	else
+		log_line(&s->log, LOG_LEVEL_ERROR, "the interface %s was made anew, and cannot be listened on at %s: %s; "
+		    "start the server again", l->device, addr_print(&l->addr, text), strerror(-err));
+}
+
+bool listen_watch(struct server *s)
+{
+	bool hears = s->nlisteners == 0 || s->listen_missing != 0;
+
+	for (int i = 0; i < s->nlisteners; i++) {
+		struct listener *l = &s->listeners[i];
+		unsigned now = l->device[0] != '\0' ? if_nametoindex(l->device) : 0;
+
+		if (now != 0 && now != l->ifindex)
+			hear_again(s, l, now);
+		hears |= !l->deaf;
+	}
+	return hears;
 }
 
 static bool is_open(const struct server *s, const struct addr *a, const char *device)

@@ -21,6 +21,14 @@ int listen_again(struct server *s, int i);
 void listen_take(struct server *s, int fd, const char *device);
 const char *listen_name(const struct server *s, int i);
 
+/*
+ * An interface that was removed and made anew, as ifdown and ifup do with a VLAN, has the name but not the socket: open
+ * another where we still may, else log that. To be called now and then, if listen_watches. False: there is nothing left
+ * that could be heard.
+ */
+bool listen_watches(const struct server *s);
+bool listen_watch(struct server *s);
+
 /* In a child that serves nobody: close the sockets, and nothing else. */
 void listen_forget(const struct server *s);
 

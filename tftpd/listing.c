@@ -14,9 +14,6 @@
 
 #define DIRECTORIES 16
 
-/* A change within the clock tick in which a directory was read does not show: so young a time proves nothing yet. */
-#define SETTLED 2
-
 struct listing {
 	dev_t dev;
 	ino_t ino;               /* 0: not in use */
@@ -27,13 +24,18 @@ struct listing {
 };
 
 struct listings {
+	int settled;             /* seconds */
 	unsigned long now;
 	struct listing dirs[DIRECTORIES];
 };
 
-struct listings *listings_new(void)
+struct listings *listings_new(int settled)
 {
-	return calloc(1, sizeof(struct listings));
+	struct listings *l = calloc(1, sizeof(*l));
+
+	if (l != NULL)
+		l->settled = settled;
+	return l;
 }
 
 void listings_del(struct listings *l)
@@ -131,11 +133,19 @@ static bool read_names(struct listing *d, int fd)
 	return true;
 }
 
-static bool learn(struct listing *d, int fd, const struct stat *st)
+/* By the time of change as well, which nobody can put back. */
+static bool settled(const struct listings *l, const struct stat *st)
+{
+	time_t last = st->st_ctim.tv_sec > st->st_mtim.tv_sec ? st->st_ctim.tv_sec : st->st_mtim.tv_sec;
+
+	return time(NULL) - last >= l->settled;
+}
+
+static bool learn(const struct listings *l, struct listing *d, int fd, const struct stat *st)
 {
 	free(d->hashes);
 	*d = (struct listing){.used = d->used};
-	if (time(NULL) - st->st_mtim.tv_sec < SETTLED || !read_names(d, fd))
+	if (!settled(l, st) || !read_names(d, fd))
 		return false;
 	d->dev = st->st_dev;
 	d->ino = st->st_ino;
@@ -155,7 +165,7 @@ bool listings_lack(struct listings *l, int fd, const char *name, size_t len)
 		return false;
 	d = place(l, &st);
 	d->used = ++l->now;
-	known = fresh(d, &st) || learn(d, fd, &st);
+	known = fresh(d, &st) || learn(l, d, fd, &st);
 	lseek(fd, 0, SEEK_SET);
 	return known && bsearch(&wanted, d->hashes, d->n, sizeof(wanted), by_value) == NULL;
 }

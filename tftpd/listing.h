@@ -14,10 +14,19 @@
 /* Most entries of a directory that are looked at; others are not found in another case. */
 #define LISTING_ENTRIES 8192
 
+/*
+ * A change within the clock tick in which a directory was read does not show: what is known of one that changed less than
+ * so many seconds ago is not remembered.
+ */
+#define LISTING_SETTLED 2
+
 struct listings;
 
-/* NULL: out of memory; everything here takes that, and remembers nothing. */
-struct listings *listings_new(void);
+/*
+ * `settled`: LISTING_SETTLED, or less where nothing changes behind a test's back. NULL: out of memory; everything here
+ * takes that, and remembers nothing.
+ */
+struct listings *listings_new(int settled);
 void listings_del(struct listings *l);
 
 /*

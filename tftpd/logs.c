@@ -15,6 +15,11 @@ bool logs_to_stderr(const struct config *c)
 	return c->to_stderr || !config_background(c);
 }
 
+bool logs_to_file(const struct config *c)
+{
+	return c->log != NULL && strcmp(c->log, "stderr") != 0 && strcmp(c->log, "syslog") != 0;
+}
+
 int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX])
 {
 	int err = 0;
@@ -39,6 +44,18 @@ int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX
 		return 0;
 	snprintf(error, CONFIG_ERROR_MAX, "cannot log to \"%.160s\": %s", c->log, strerror(-err));
 	return EX_CANTCREAT;
+}
+
+const char *logs_trouble(const struct log *l, const struct config *c, char text[LOGS_TROUBLE_MAX])
+{
+	int err = log_lasts(l);
+
+	if (err == 0)
+		return NULL;
+	snprintf(text, LOGS_TROUBLE_MAX,
+	    "uid %u cannot open the log file \"%.200s\" anew once it is renamed: %s (chown its directory, or rotate it by "
+	    "copytruncate)", (unsigned)geteuid(), c->log, strerror(-err));
+	return text;
 }
 
 void logs_sum_up(struct logs *g)

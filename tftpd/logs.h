@@ -16,11 +16,21 @@
 /* Whether the log is standard error: where it is asked for, and by default but in the background, where syslog is. */
 bool logs_to_stderr(const struct config *c);
 
+/* Whether it is a file. */
+bool logs_to_file(const struct config *c);
+
 /*
  * Open the log that the configuration names. Returns 0, or a sysexits.h status with a sentence in `error`; then the log
  * is standard error.
  */
 int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX]);
+
+/*
+ * What keeps the user that this process runs as from opening the log file anew after it was renamed, in words that say
+ * what to do; NULL: nothing does. `l` has been opened, or found (log_find).
+ */
+#define LOGS_TROUBLE_MAX 512
+const char *logs_trouble(const struct log *l, const struct config *c, char text[LOGS_TROUBLE_MAX]);
 
 #define LOGS_CLIENTS 256
 #define LOGS_MISSES 3                  /* lines for one client's misses in a period */

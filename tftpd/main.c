@@ -117,6 +117,14 @@ static void warn_names(struct server *s)
 			log_line(&s->log, LOG_LEVEL_WARNING, "%s", text);
 }
 
+static void warn_log(struct server *s)
+{
+	char text[LOGS_TROUBLE_MAX];
+
+	if (logs_trouble(&s->log, s->config, text) != NULL)
+		log_line(&s->log, LOG_LEVEL_WARNING, "%s", text);
+}
+
 static int become(struct server *s, const struct privs *privs, char error[CONFIG_ERROR_MAX])
 {
 	const struct config *c = s->config;
@@ -141,8 +149,10 @@ static int become(struct server *s, const struct privs *privs, char error[CONFIG
 	}
 	if (status == 0 && c->secure && jailed == 0)
 		log_line(&s->log, LOG_LEVEL_NOTICE, "not root: --secure is kept by the way names are opened, without chroot");
-	if (status == 0)
+	if (status == 0) {
 		warn_names(s);
+		warn_log(s);
+	}
 	return status;
 }
 
@@ -204,6 +214,7 @@ static int confine(struct server *s, const struct daemon *d, char error[CONFIG_E
 	for (int i = 0; i < c->nlist_files; i++)
 		allow_file(&b, &s->lists.files[i]);
 	sandbox_allow(&b, s->log.dir, SANDBOX_APPEND);
+	sandbox_allow(&b, s->log.target_dir, SANDBOX_APPEND);
 	sandbox_allow(&b, d->piddir, SANDBOX_REMOVE);
 	err = sandbox_enter(&b, &r);
 	if (all >= 0)
@@ -246,8 +257,8 @@ static int serve(struct server *s, const char *self)
 	return err == 0 ? EX_OK : fail(EX_OSERR, strerror(-err));
 }
 
-/* Whether a file can be written, or made where there is none yet, without doing either. */
-static int check_place(const char *option, const char *path, char error[CONFIG_ERROR_MAX])
+/* Whether a file can be written, or made where there is none yet, without doing either; `link`: also through a link. */
+static int check_place(const char *option, const char *path, bool link, char error[CONFIG_ERROR_MAX])
 {
 	const char *slash = strrchr(path, '/');
 	char dir[PATH_MAX];
@@ -257,6 +268,8 @@ static int check_place(const char *option, const char *path, char error[CONFIG_E
 	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1, slash != NULL ? path : ".");
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		err = EISDIR;
+	else if (!link && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+		err = ELOOP;
 	else if (access(path, W_OK) != 0 && (errno != ENOENT || access(dir, W_OK | X_OK) != 0))
 		err = errno;
 	if (err == 0)
@@ -272,9 +285,9 @@ static int check_places(const struct config *c, char error[CONFIG_ERROR_MAX])
 
 	if (c->log != NULL && strcmp(c->log, "syslog") == 0)
 		status = logs_open(&log, c, error);
-	else if (c->log != NULL && strcmp(c->log, "stderr") != 0)
-		status = check_place("log", c->log, error);
-	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, error) : status;
+	else if (logs_to_file(c))
+		status = check_place("log", c->log, true, error);
+	return status == 0 && c->pidfile != NULL ? check_place("pidfile", c->pidfile, false, error) : status;
 }
 
 /* --explain, --check, --map-test: the answer for the user that would open the files. */
@@ -282,9 +295,13 @@ static int answer_as(const struct config *c, const struct privs *privs, const st
     const struct lists *lists, char error[CONFIG_ERROR_MAX])
 {
 	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0, jailed;
+	struct log log;
 
+	log_init(&log, -1, c->level);
 	if (status == 0 && c->action == CONFIG_CHECK)
 		status = check_places(c, error);
+	if (status == 0 && c->action == CONFIG_CHECK && logs_to_file(c))
+		log_find(&log, c->log);
 	if (c->umask >= 0)
 		umask((mode_t)c->umask);
 	if (status == 0 && c->action == CONFIG_MAP_TEST)
@@ -293,7 +310,7 @@ static int answer_as(const struct config *c, const struct privs *privs, const st
 		status = privs_drop(privs, -1, false, &jailed, error);
 	if (status != 0)
 		return status;
-	return c->action == CONFIG_CHECK ? explain_check(names, lists, privs->user, stdout) :
+	return c->action == CONFIG_CHECK ? explain_check(names, lists, &log, privs->user, stdout) :
 	    explain_request(names, lists, stdout, error);
 }
 

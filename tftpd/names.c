@@ -101,8 +101,9 @@ static int write_in(const struct names *n, const struct path_root *root, const s
 	}
 	err = path_open_target(root, name, c->mkdir && c->create && !ask->dry, &f->target);
 	if (err == -ENOENT && c->mkdir && c->create && ask->dry) {
-		note(ask, "would be made, with its directory", name);
-		return 0;
+		err = path_may_make(root, name);
+		note(ask, err == 0 ? "would be made, with its directory" : path_reason(err), name);
+		return err;
 	}
 	if (err == 0 && f->target.exists && !c->permissive && !(f->target.st.st_mode & S_IWOTH))
 		err = PATH_NOT_WRITABLE;

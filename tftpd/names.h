@@ -44,6 +44,11 @@ void names_close(struct names *n);
 /* Read the rule file again. Returns 0, or a status, the reason in `error`, and the old rules stay. */
 int names_reload(struct names *n, char error[CONFIG_ERROR_MAX]);
 
+/*
+ * The directory that is served and has been removed since it was opened: another one of that name is not it. NULL: none.
+ */
+const char *names_gone(const struct names *n);
+
 /* Whether some directory is walked without openat2. */
 bool names_by_hand(const struct names *n);
 

@@ -188,7 +188,7 @@ int names_open(struct names *n, const struct config *c, char error[CONFIG_ERROR_
 
 	memset(n, 0, sizeof(*n));
 	n->config = c;
-	n->listings = listings_new();
+	n->listings = listings_new(LISTING_SETTLED);
 	n->wants_mac = mentions(c->roots, "{mac");
 	error[0] = '\0';
 	tzset(); /* {date} and {time}; the time zone's file is out of reach after chroot */
@@ -215,6 +215,16 @@ void names_close(struct names *n)
 	conffile_close(&n->rule_file);
 	listings_del(n->listings);
 	n->listings = NULL;
+}
+
+const char *names_gone(const struct names *n)
+{
+	struct stat st;
+
+	for (int i = 0; i < n->nroots; i++)
+		if (fstat(n->roots[i].base.fd, &st) == 0 && st.st_nlink == 0)
+			return n->roots[i].label;
+	return NULL;
 }
 
 bool names_by_hand(const struct names *n)

@@ -431,6 +431,27 @@ int path_open_target(const struct path_root *root, const char *name, bool make, 
 	return err;
 }
 
+/* In the last directory of its way that is there. */
+int path_may_make(const struct path_root *root, const char *name)
+{
+	size_t end;
+	int dir, err;
+
+	name += strspn(name, "/");
+	end = (size_t)(last_component(name) - name);
+	while ((dir = open_parent(root, name, end)) == -ENOENT && end > 0) {
+		while (end > 0 && name[end - 1] == '/')
+			end--;
+		while (end > 0 && name[end - 1] != '/')
+			end--;
+	}
+	if (dir < 0)
+		return dir == -ELOOP ? PATH_LINK : dir;
+	err = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+	close(dir);
+	return err;
+}
+
 /* Refusing. */
 
 /* U-Boot stops on codes 1 and 2 alone and begins anew on any other, so what is permanent is one of these. */
@@ -501,6 +522,9 @@ uint16_t path_refusal(int err, bool write, const char **text)
 	case -EDQUOT:
 		*text = "disk full";
 		return ERROR_DISK_FULL;
+	case -EAGAIN:
+		*text = "another program holds this file, try again later";
+		return ERROR_UNDEFINED;
 	case -EMFILE:
 	case -ENFILE:
 	case -ENOMEM:

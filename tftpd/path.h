@@ -78,6 +78,9 @@ struct path_target {
  */
 int path_open_target(const struct path_root *root, const char *name, bool make, struct path_target *target);
 
+/* Whether path_open_target could make the directories that `name` lacks: 0 or an error as from there. */
+int path_may_make(const struct path_root *root, const char *name);
+
 /* The ERROR code for such a failure, and in *text what to tell the peer; `write` says which way it wanted to go. */
 uint16_t path_refusal(int err, bool write, const char **text);
 

@@ -93,7 +93,7 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 	struct server *s = r->server;
 	struct names_ask ask = {.name = r->packet->name, .peer = &r->datagram->from, .write = r->write, .dry = true};
 	char detail[1024 + PATH_NAME_MAX], near[PATH_NAME_MAX + 1];
-	const char *text = f->text, *why;
+	const char *text = f->text, *why, *gone;
 	uint16_t code = err == NAMES_REFUSED || err == NAMES_RULES ? ERROR_ACCESS : path_refusal(err, r->write, &text);
 	enum log_level level;
 	int len;
@@ -103,7 +103,11 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 	len = snprintf(detail, sizeof(detail), "%s", f->detail);
 	if (f->name[0] != '\0' && strcmp(f->name, r->packet->name) != 0 && err != NAMES_REFUSED && err != NAMES_RULES)
 		len += snprintf(detail + len, sizeof(detail) - (size_t)len, ", looked for as \"%.256s\"", f->name);
-	if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may_guess(s, r->now) &&
+	gone = err == -ENOENT ? names_gone(&s->names) : NULL;
+	if (gone != NULL)
+		snprintf(detail + len, sizeof(detail) - (size_t)len, "; \"%.256s\" was removed and perhaps made anew: start the "
+		    "server again", gone);
+	else if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may_guess(s, r->now) &&
 	    names_suggest(&s->names, &ask, f->name, near, &why))
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; did you mean `%s` (%s)?", near, why);
 	log_refusal(r, code, text, detail, level);

@@ -136,6 +136,8 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 	struct job *j = job_of(session);
 
 	count_verdict(j->server, j, r);
+	if (j->write && r->outcome == TRANSFER_DONE)
+		limit_finished(session);
 	if (limit_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMIT_LINE_CLIENT : LIMIT_LINE_STRANGER,
 	    now))
 		log_verdict(j, r, now);
@@ -156,9 +158,27 @@ static void job_over(struct session *session, mono_t now)
 		loop_stop(&s->loop);
 }
 
-static const struct session_ops job_ops = {.proved = limit_proved, .verdict = job_verdict, .over = job_over};
+/*
+ * A rack that boots fills the link with everybody's first window, before anybody's round trip is known but the
+ * handshake's: what waits in line is not lost, and sent again it makes the line longer. A window of eight blocks is on a
+ * gigabit's line for this long. Nobody is sent a window before he has answered: forged requests are no crowd.
+ */
+#define WINDOW_ON_LINE (100 * MONO_US)
+
+static void count_crowd(struct server *s)
+{
+	s->policy.crowd = s->policy_short.crowd = (mono_t)(s->njobs - s->limits.unproven.n) * WINDOW_ON_LINE;
+}
+
+static void job_proved(struct session *session, mono_t now)
+{
+	limit_proved(session, now);
+	count_crowd(job_of(session)->server);
+}
+
+static const struct session_ops job_ops = {.proved = job_proved, .verdict = job_verdict, .over = job_over};
 static const struct session_ops paced_ops = {
-	.proved = limit_proved, .verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
+	.proved = job_proved, .verdict = job_verdict, .over = job_over, .allow = limit_allow, .moved = limit_moved,
 };
 
 static const struct session_ops *ops_for(const struct server *s)
@@ -181,19 +201,6 @@ struct job *job_new(struct server *s, const char *name, bool write, bool text)
 	return j;
 }
 
-/*
- * A rack that boots fills the link with everybody's first window, before anybody's round trip is known but the
- * handshake's: what waits in line is not lost, and sent again it makes the line longer. A window of eight blocks is on a
- * gigabit's line for this long.
- */
-#define WINDOW_ON_LINE (100 * MONO_US)
-
-static void count_jobs(struct server *s, int more)
-{
-	s->njobs += (size_t)more;
-	s->policy.crowd = s->policy_short.crowd = (mono_t)s->njobs * WINDOW_ON_LINE;
-}
-
 void job_drop(struct job *j)
 {
 	transfer_free(&j->session.transfer);
@@ -202,7 +209,8 @@ void job_drop(struct job *j)
 		*j->link = j->next;
 		if (j->next != NULL)
 			j->next->link = j->link;
-		count_jobs(j->server, -1);
+		j->server->njobs--;
+		count_crowd(j->server);
 	}
 	free(j);
 }
@@ -214,8 +222,9 @@ static void link_job(struct server *s, struct job *j)
 	if (j->next != NULL)
 		j->next->link = &j->next;
 	s->jobs = j;
-	count_jobs(s, 1);
+	s->njobs++;
 	limit_job_runs(&s->limits, j);
+	count_crowd(s);
 }
 
 static void own_address(struct addr *local, const struct endpoint *listener, const struct udp_datagram *d)
@@ -468,6 +477,21 @@ static void idle(struct loop_timer *t, mono_t now)
 	loop_stop(&s->loop);
 }
 
+/* How often interfaces are looked at. */
+#define WATCH (2 * MONO_SEC)
+
+/* Whoever started us may start us again, with the rights that we have given up. */
+static void watch(struct loop_timer *t, mono_t now)
+{
+	struct server *s = (struct server *)((char *)t - offsetof(struct server, watch_timer));
+
+	loop_timer_set(&s->loop, t, now + WATCH);
+	if (s->stopping || listen_watch(s))
+		return;
+	s->failed = true;
+	stop_now(&s->stop_timer, now);
+}
+
 /* Read again what is in files, the log being one. Whatever is wrong with one of them, the service goes on. */
 static void reload(struct server *s, mono_t now)
 {
@@ -524,6 +548,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 
 	s->config = config;
 	s->log = *log;
+	s->log.gap = &s->log_gap;
 	s->policy = (struct transfer_policy){
 		.first = config->first,
 		.give_up = config->give_up,
@@ -540,6 +565,7 @@ int server_init(struct server *s, const struct config *config, const struct log 
 		s->loop.polled_most = SIZE_MAX;
 	loop_timer_init(&s->stop_timer, stop_now);
 	loop_timer_init(&s->idle_timer, idle);
+	loop_timer_init(&s->watch_timer, watch);
 	logs_init(&s->logs, &s->loop, &s->log);
 	s->started = mono_now();
 	err = notify_init(&s->notify, &s->loop);
@@ -575,8 +601,14 @@ void server_free(struct server *s)
 
 int server_run(struct server *s)
 {
+	int err;
+
 	s->last_work = mono_now();
 	if (s->inherited && s->config->idle > 0)
 		loop_timer_set(&s->loop, &s->idle_timer, s->last_work + s->config->idle);
-	return loop_run(&s->loop);
+	/* One that is still to come will have an interface, perhaps. */
+	if (listen_watches(s) || s->listen_missing != 0)
+		loop_timer_set(&s->loop, &s->watch_timer, s->last_work + WATCH);
+	err = loop_run(&s->loop);
+	return err == 0 && s->failed ? -ENODEV : err;
 }

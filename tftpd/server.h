@@ -29,6 +29,8 @@ struct listener {
 	struct endpoint endpoint;
 	struct addr addr;
 	char device[IF_NAMESIZE];     /* only on this interface, "": on all */
+	unsigned ifindex;             /* which that was when the socket was bound to it */
+	bool deaf;                    /* it has been made anew, and we may not listen on it */
 };
 
 struct server_counters {
@@ -42,6 +44,7 @@ struct server {
 	struct exchange exchange;
 	const struct config *config;
 	struct log log;
+	struct log_gap log_gap;
 	struct logs logs;
 	struct notify notify;
 	mono_t started;
@@ -71,6 +74,8 @@ struct server {
 	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
+	struct loop_timer watch_timer; /* some listener has an interface: see listen_watch */
+	bool failed;                  /* nothing can be heard any more */
 	struct loop_timer idle_timer; /* inherited sockets: see config->idle */
 	mono_t last_work;             /* a request, or the end of a transfer */
 	struct server_counters counters;
@@ -89,7 +94,8 @@ struct job {
 	struct job *next, **link;     /* in server->jobs, the newest first */
 	struct client *client;        /* its peer, where that is counted or paced; else NULL */
 	struct paced *paced;          /* its place under a rate, or NULL */
-	struct job *unproven_next, **unproven_link; /* while its peer has not answered yet, see limit.h; else NULL */
+	struct job_list *list;        /* of those that may have to make room, see limit.h, or NULL */
+	struct job *list_next, **list_link;
 	struct option_set granted;    /* for the log */
 	bool write, text, oacked;
 	char name[];                  /* as it was asked for */

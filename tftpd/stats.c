@@ -51,7 +51,7 @@ static void log_counters(const struct server *s, mono_t now)
 	log_u64(&e, "refused", c->refused);
 	log_u64(&e, "denied", c->denied);
 	log_u64(&e, "probed", c->probed);
-	log_u64(&e, "unanswered", s->limits.nunproven);
+	log_u64(&e, "unanswered", s->limits.unproven.n);
 	log_u64(&e, "waiting", s->limits.nwaiting);
 	log_u64(&e, "queued", s->limits.queued);
 	log_u64(&e, "gave-way", s->limits.evicted);

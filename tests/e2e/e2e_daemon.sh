@@ -57,6 +57,36 @@ kill "$pid"
 check "and it hears SIGTERM" eventually gone "$pid"
 gone "$pid" || kill -9 "$pid"
 
+# Who is still busy with its last transfers when its successor starts, on the same port, leaves the pid file to that.
+bytes 100000 "$tmp/root/long"
+free_port
+start old "$tftpd" -a "127.0.0.1:$port" -P "$tmp/pid" "$tmp/root"
+old=$pid
+perl -MIO::Socket::INET -e '
+	my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1") or die;
+	my $to = sockaddr_in($ARGV[0], inet_aton("127.0.0.1"));
+	$s->send("\0\1long\0octet\0", 0, $to);
+	my $from = $s->recv(my $data, 1000);
+	$s->send(pack("nn", 4, 1), 0, $from);
+	sleep 30' "$port" &
+reader=$!
+pids="$pids $reader"
+running() {
+	kill -USR1 "$old"
+	grep -q '^running read file=long .*bytes=512 ' "$tmp/old.log"
+}
+eventually running
+kill "$old"
+eventually grep -q '^stopping ' "$tmp/old.log"
+start new "$tftpd" -a "127.0.0.1:$port" -P "$tmp/pid" "$tmp/root"
+names() { [ "$(cat "$tmp/pid")" = "$1" ]; }
+check "a successor writes the pid file" eventually names "$pid"
+wait "$old"
+check "and the end of who is busy still leaves it alone" names "$pid"
+kill "$reader" 2>/dev/null
+stop "$pid"
+check "until its own server ends" eventually removed
+
 # A failure after all is told to whoever started it.
 timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
 check "what cannot start says so before it is in the background" test $? = 66
@@ -248,11 +278,13 @@ ln -s ../elsewhere/list "$tmp/away/list"
 ln -s "$tmp/elsewhere/rules" "$tmp/away/rules"
 printf '127.0.0.1\n' >"$tmp/away/list"
 printf 'r ^first$ file\n' >"$tmp/away/rules"
-log=$tmp/away/log
+chmod 777 "$tmp/elsewhere"
+ln -s "$tmp/elsewhere/log" "$tmp/away/log"
+log=$tmp/elsewhere/log
 free_port
 # shellcheck disable=SC2016 # the rule's
 start away "$tftpd" --user nobody -a "127.0.0.1:$port" -c --map-file "$tmp/away/rules" --allow "@$tmp/away/list" \
-    --log "$log" --pidfile "$tmp/away/pid" --upload-name '{name}-{date}-{time}' --root "$tmp/root/by-{ip}:$tmp/root:$tmp/second"
+    --log "$tmp/away/log" --pidfile "$tmp/away/pid" --upload-name '{name}-{date}-{time}' --root "$tmp/root/by-{ip}:$tmp/root:$tmp/second"
 check "with several directories its root is the first" eventually in_root "$tmp/root"
 answer "a rule leads to one" 'R first octet' 'served 7 *'
 answer "the others are served" 'R other octet' 'served 6 *'
@@ -263,7 +295,7 @@ check "with the local date" today
 printf 'r ^later$ file\n' >"$tmp/away/rules"
 mv "$log" "$log.1"
 kill -HUP "$pid"
-reloaded() { grep -q reloaded "$log"; }
+reloaded() { grep -qs reloaded "$log"; }
 check "SIGHUP finds log, rules and list from inside, behind links too" eventually reloaded
 answer "and obeys" 'R later octet' 'served 7 *'
 ln -sfn "$tmp/rules" "$tmp/away/rules"
@@ -273,10 +305,30 @@ check "a link that leads to another file since is not taken for the old one" eve
 answer "whose rules stay" 'R later octet' 'served 7 *'
 stop "$pid"
 check "its pid file goes" eventually test ! -e "$tmp/away/pid"
+check "nothing was wrong with the log" sh -c "! grep -q 'cannot open' '$log' '$log.1'"
 start any "$tftpd" --user nobody -a "127.0.0.1:$port" --symlinks any "$tmp/root"
 answer "with --symlinks any it serves" 'R file octet' 'served 7 *'
 check "where links may lead anywhere there is no other root" in_root /
 stop "$pid"
+
+# Root makes the log, and the user that the server becomes cannot make it again.
+mkdir "$tmp/roots"
+free_port
+log=$tmp/roots/log
+start unlasting "$tftpd" --user nobody -a "127.0.0.1:$port" --log "$log" "$tmp/root"
+words="uid $nobody cannot open the log file \"$log\" anew once it is renamed"
+check "a log that cannot be rotated is named at start" eventually grep -qF "$words" "$log"
+kill -HUP "$pid"
+check "but one that still has its name is no mistake" eventually grep -q reloaded "$log"
+mv "$log" "$log.1"
+kill -HUP "$pid"
+check "one that has not is" eventually grep -q 'cannot open the log file anew: Permission denied' "$log.1"
+stop "$pid"
+told=$("$tftpd" --check --user nobody --log "$log" "$tmp/root")
+check "--check says it too" test "${told%"$words"*}" != "$told"
+chmod 777 "$tmp/roots"
+told=$("$tftpd" --check --user nobody --log "$log" "$tmp/root")
+check "but not where it could" test "${told%cannot open*}" = "$told"
 
 # A directory that this user cannot read: said at start, with what to do.
 mkdir "$tmp/secret"

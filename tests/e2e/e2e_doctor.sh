@@ -121,6 +121,17 @@ finds() {
 	fi
 }
 
+# lost_each N: it has said so of each Nth request. A busy machine does not come to ask all 200 of them.
+lost_each() {
+	check "and it has counted right" awk -v n="$1" '/packets are lost: [0-9]+ of [0-9]+ requests/ {
+			split($0, w, /packets are lost: /)
+			split(w[2], v)
+			off = v[1] * n - v[3]
+			right = v[1] >= 2 && off > -n && off < n
+		}
+		END { exit !right }' "$tmp/said"
+}
+
 # rules TEXT: a firewall in the server's namespace, for one test
 rules() {
 	in_b nft -f - 2>/dev/null <<-END
@@ -140,7 +151,7 @@ mends() { "in_$1" nft delete table inet line; }
 
 serve --create
 finds 0 "a good server is found good" 10.99.0.2 file -- "answers after" "port of the transfer's own" "windowsize=16" \
-    "this suite's" "best window" "round trip" "no loss to speak of: 0 of 200 requests" "uploads of new files are taken" "all is well"
+    "this suite's" "best window" "round trip" "no loss to speak of: 0 of " "uploads of new files are taken" "all is well"
 finds 0 "without a file it says what it cannot know" 10.99.0.2 -- "name a FILE" "round trip" "no loss" "all is well"
 finds 0 "a small file proves little" 10.99.0.2 small -- "too small to tell"
 finds 2 "a file that is not there is named" 10.99.0.2 nothing -- "does not give" "check the name"
@@ -216,11 +227,14 @@ if command -v nft >/dev/null && rules 'chain out { type filter hook output prior
 	stop "$pid"
 	serve --create --without gso
 	loses a "meta l4proto udp numgen inc mod 10 0 drop"
-	finds 1 "a line that loses answers" 10.99.0.2 medium -- "packets are lost" "of 200 requests had no answer" "cable"
-	finds 1 "that it does is seen without a file, too" 10.99.0.2 -- "packets are lost: 20 of 200 requests" "cable"
+	finds 1 "a line that loses answers" 10.99.0.2 medium -- "packets are lost" "requests had no answer" "cable"
+	lost_each 10
+	finds 1 "that it does is seen without a file, too" 10.99.0.2 -- "requests had no answer" "cable"
+	lost_each 10
 	mends a
 	loses b "udp dport 69 numgen inc mod 20 0 drop"
-	finds 1 "a line that loses requests" 10.99.0.2 -- "packets are lost: 10 of 200 requests" "cable"
+	finds 1 "a line that loses requests" 10.99.0.2 -- "requests had no answer" "cable"
+	lost_each 20
 	mends b
 	# As on a bad cable: no request is lost, but blocks are. Lockstep shows none; the windows are of 4 and 16 and 44.
 	loses a "udp length > 1000 numgen inc mod 25 0 drop"

@@ -165,16 +165,19 @@ reloader() {
 	server_pid=$pid
 	url=tftp://127.0.0.1:$port
 	knows() { "$tftp" get --max-time 10 "$url/n$1" "$here/got" 2>/dev/null && cmp -s "$here/root/file" "$here/got"; }
-	told() { grep -c 'rules\|the old' "$here/log"; }
+	told() { cat "$here"/log* | grep -c 'rules\|the old'; }
 	more_told() { [ "$(told)" -gt "$before" ]; }
+	# The log is rotated as well, so that it is opened anew.
 	reload() {
 		before=$(told)
+		[ ! -e "$here/log" ] || mv "$here/log" "$here/log.$before"
 		kill -HUP "$server_pid"
 		eventually more_told || echo "nothing is said of a reload"
 	}
 	knows 0 || not_ok "the rules are in force at the start"
 	fds=$(open_fds "$server_pid")
-	for case in "openat $EIO 1" "openat $EMFILE 1" "openat $EIO 2" "openat $EMFILE 2" "fstat $EIO 1" "fstat $ENOMEM 1" \
+	for case in "openat $EIO 1" "openat $EMFILE 1" "openat $EIO 2" "openat $EMFILE 2" "fstat $EIO 1" "fstat $EIO 2" \
+	    "fstat $ENOMEM 2" \
 	    "read $EIO 1" "read $EIO 2" "read $EIO 3" "read $EIO 4" "read $EINTR 2" "read $EINTR 3" "read $EAGAIN 3"; do
 		number=$((number + 1))
 		echo "r ^n$number\$ file" >"$here/rules"
@@ -191,7 +194,7 @@ reloader() {
 		# shellcheck disable=SC2086
 		set -- $case
 		if [ -n "$wrong" ]; then
-			not_ok "a reload where $1 fails with errno $2, call $3:$wrong: $(tail -n 2 "$here/log" | paste -s -d ';')"
+			not_ok "a reload where $1 fails with errno $2, call $3:$wrong: $(cat "$here"/log* | tail -n 2 | paste -s -d ';')"
 		elif [ ! -s "$here/mark" ]; then
 			not_ok "a reload where $1 fails with errno $2, call $3: it is not called"
 		else

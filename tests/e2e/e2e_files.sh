@@ -164,6 +164,10 @@ told "--explain shows an upload" 0 '^verdict +accepted$' --explain 2001:db8::1 w
 told "--explain shows the options" 0 '^options +blksize up to 1024' --explain 192.0.2.7 read pxelinux.0 -B 1024 "$tmp/root"
 told "--explain makes no directory" 0 'would be made, with its directory' --explain 192.0.2.7 write made/x -c --mkdir "$tmp/root"
 check "really not" test ! -e "$tmp/root/made"
+mkdir -m 555 "$tmp/root/fixed"
+told "--explain knows where none can be made" 1 '^verdict +refused with ERROR 2: permission' --explain 192.0.2.7 \
+    write fixed/made/too/x -c --mkdir "$tmp/root"
+rmdir "$tmp/root/fixed"
 told "--explain wants an address" 64 'nowhere/x' --explain nowhere/x read x "$tmp/root"
 told "--explain wants read or write" 64 'read or write' --explain 192.0.2.7 fetch x "$tmp/root"
 told "--check says what would be served" 0 "^serves +$tmp/root" --check -m "$tmp/rules" "$tmp/root"
@@ -175,6 +179,9 @@ told "--check finds a port without a meaning" 78 'port "no-such-service"' --chec
 told "--check finds a log that cannot be" 78 'log "/nowhere/log": No such file' --check --log /nowhere/log "$tmp/root"
 told "--check finds a log that is a directory" 78 'Is a directory' --check --log "$tmp" "$tmp/root"
 told "--check finds a pid file that cannot be" 78 'pidfile "/nowhere/pid"' --check --pidfile /nowhere/pid "$tmp/root"
+ln -s there "$tmp/here/pidlink"
+told "--check knows that a pid file is no link" 78 'pidlink": Too many levels' --check --pidfile "$tmp/here/pidlink" "$tmp/root"
+rm "$tmp/here/pidlink"
 told "--check makes neither" 0 'all is well' --check --pidfile "$tmp/here/pid" --log "$tmp/here/log" "$tmp/root"
 check "really not" test ! -e "$tmp/here/pid" -a ! -e "$tmp/here/log"
 told "--check finds a bad address" 64 '::1:69' --check -a '[::1:69' "$tmp/root"
@@ -411,4 +418,14 @@ if ! under_memcheck && ! grep -qaE '__(asan|tsan)_init' "$tftpd" &&
 else
 	skip "a slow disk: a library in front of the C library is not possible here"
 fi
+
+# A directory that is made anew is another one, whatever its name.
+mkdir "$tmp/gone"
+start_tftpd gone "$tmp/gone"
+rmdir "$tmp/gone"
+mkdir "$tmp/gone"
+printf 'new' >"$tmp/gone/file"
+answer "a directory that was removed has no files" 'R file octet' 'ERROR 1'
+says "and the log says why" "\\x22$tmp/gone\\x22 was removed and perhaps made anew: start the server again"
+stop "$pid"
 exit $failed

@@ -87,6 +87,33 @@ serves "an interface" 10.1.0.1
 serves "beside an address of another one" 10.2.0.1
 stop $pid
 
+# An interface that is removed and made anew, as ifdown and ifup do, has its name and none of the sockets.
+make_s8() {
+	ip link add s8 type veth peer name a8
+	ip link set a8 netns a
+	ip addr add 10.8.0.1/24 dev s8
+	ip link set s8 up
+	ip -n a addr add 10.8.0.2/24 dev a8
+	ip -n a link set a8 up
+}
+make_s8
+listen anew --interface s8 --port "$port"
+serves "an interface alone" 10.8.0.1
+ip link del s8
+make_s8
+check "one that was made anew is listened on" eventually grep -q 's8 was made anew: listening on it .* again' "$log"
+serves "and served again" 10.8.0.1
+stop $pid
+listen anew2 --address "s8:$port" --address "10.2.0.1:$port" --single-port
+serves "an interface on a single port" 10.8.0.1
+ip link del s8
+make_s8
+check "beside another address too" eventually grep -q 's8 was made anew: listening on it .* again' "$log"
+serves "it is served again" 10.8.0.1
+serves "and the other one still is" 10.2.0.1
+stop $pid
+ip link del s8
+
 # One family, and further names of options.
 listen v4only --ipv4 --service "$port"
 serves "--ipv4 --service" 10.1.0.1
@@ -211,10 +238,22 @@ if [ "$(id -u)" -eq 0 ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" 
 	check "an interface for everything" eventually grep -q 'listening on "s9" now' "$log"
 	serves "is served as well" 10.9.0.1
 	stop $pid
+	make_s8
+	listen deaf69 --user "$nobody" --interface s8
+	dropped "on an interface"
+	ip link del s8
+	make_s8
+	ended() { ! ours $pid; }
+	eventually ended
+	stop $pid
+	# 71, but for a leak checker, which cannot look around in there.
+	check "what cannot be listened on again ends the server" test $? != 0
+	check "with words" grep -q 's8 was made anew, and cannot be listened on .*Permission denied; start the server again' "$log"
+	ip link del s8
 	listen gone69 --user "$nobody" --address 10.1.0.1 --address never-comes
 	check "there are two processes" eventually processes 2
 	stop $pid
-	check "the helper ends with the server" processes 0
+	check "the helper ends with the server" eventually processes 0
 	listen killed69 --user "$nobody" --address 10.1.0.1 --address never-comes
 	kill -KILL $pid
 	wait $pid 2>/dev/null

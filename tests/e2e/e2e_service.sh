@@ -7,6 +7,9 @@ mkdir "$tmp/root" "$tmp/here" "$tmp/logs"
 bytes 2000000 "$tmp/root/file"
 echo hello >"$tmp/root/small"
 
+# gone_or_zombie PID: a child has ended
+gone_or_zombie() { ! ours "$1"; }
+
 # ---- a manager ------------------------------------------------------------------------------------------------------
 
 # Writes each message that arrives at the socket $1 to the file $2, a line each, newlines as spaces.
@@ -50,8 +53,8 @@ for my $block (1 .. 3) { $s->send(pack("nn", 4, $block), 0, $from); $s->recv($da
 select(undef, undef, undef, $wait);
 END
 perl "$tmp/slow" "$port" file 30 &
-slow=$!
-pids="$pids $slow"
+reader=$!
+pids="$pids $reader"
 check "the manager hears how many transfers run" eventually heard ", 1 transfer"
 kill -USR1 $server
 counted() { grep -q '^status ' "$log"; }
@@ -66,7 +69,7 @@ status=$?
 took=$(($(date +%s) - before))
 check "it ends well (status $status)" test $status = 0
 check "running transfers are given a few seconds, and no more ($took)" test $took -ge 2 -a $took -le 5
-kill $slow 2>/dev/null
+kill $reader 2>/dev/null
 
 # ---- the log --------------------------------------------------------------------------------------------------------
 
@@ -123,6 +126,35 @@ check "the journal is told the level" grep -q '^<5>serving ' "$tmp/journal.text"
 check "of each line" grep -q '^<6>sent file=small ' "$tmp/journal.text"
 check "and there is no line without" sh -c "! grep -qv '^<[3-7]>' '$tmp/journal.text'"
 
+# Somebody has stopped to read what standard error leads to: a pager, a terminal that is held, a collector that hangs.
+mkfifo "$tmp/held"
+exec 9<>"$tmp/held"
+free_port
+# shellcheck disable=SC2016 # expanded by the inner shell
+sh -c 'exec "$0" --user "$(id -un)" --address "127.0.0.1:$1" "$2" 2>"$3" 9>&-' "$tftpd" "$port" "$tmp/root" "$tmp/held" &
+pid=$!
+pids="$pids $pid"
+eventually taken "$port"
+# More than a pipe holds, and less than may be logged at once.
+perl -MIO::Socket::INET -e '
+	my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:$ARGV[0]") or die;
+	for (1 .. 800) { $s->send("\0\2" . "x" x 200 . "\0octet\0"); $s->recv(my $answer, 600) }' "$port" &
+storm=$!
+pids="$pids $storm"
+check "a log that nobody reads holds up nobody" eventually gone_or_zombie "$storm"
+check "and the server serves" timeout 10 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+cat <&9 >"$tmp/held.text" &
+reader=$!
+pids="$pids $reader"
+missing() {
+	kill -USR1 "$pid"
+	grep -q 'lines are missing here: they could not be written' "$tmp/held.text"
+}
+check "what is missing then is said once it is read" eventually missing
+exec 9>&-
+kill "$reader" 2>/dev/null
+stop "$pid"
+
 # ---- misses ---------------------------------------------------------------------------------------------------------
 
 start_tftpd misses "$tmp/root"
@@ -147,6 +179,17 @@ says "a log that is a directory" 73 "\"$tmp/\"" --log "$tmp/"
 says "an unknown format" 64 "--log-format \"xml\"" --log-format xml
 says "an empty place" 64 "--log" --log ""
 [ -e /dev/log ] || says "syslog where there is none" 73 "\"syslog\"" --log syslog
+
+# One behind a link into another directory is opened where that led.
+mkdir "$tmp/logs/behind"
+ln -s "$tmp/logs/behind/log" "$tmp/here/log"
+free_port
+start linked "$tftpd" --address "127.0.0.1:$port" --log "$tmp/here/log" "$tmp/root"
+eventually grep -q serving "$tmp/logs/behind/log"
+mv "$tmp/logs/behind/log" "$tmp/logs/behind/log.1"
+kill -HUP "$pid"
+check "a log behind a link is opened again" eventually grep -qs reloaded "$tmp/logs/behind/log"
+stop "$pid"
 
 # A log that cannot be opened again stays as it is, and says so.
 mkdir "$tmp/logs/sub"

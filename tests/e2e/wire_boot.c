@@ -274,6 +274,17 @@ START_TEST(single_port_tells_clients_apart)
 }
 END_TEST
 
+/*
+ * Silence: who has not been answered asks again, as machines do. On a busy one this test may take longer to get to an
+ * answer than the server waits for somebody who never was there.
+ */
+static void ask_again(struct wire *crowd, const uint8_t *next, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (next[i] == 0)
+			wire_request(&crowd[i], OP_RRQ, "kernel", "octet", "timeout", "1", NULL);
+}
+
 /* All of them at once, each a step at a time: what one costs must not grow with how many there are. */
 START_TEST(single_port_serves_a_crowd)
 {
@@ -294,8 +305,13 @@ START_TEST(single_port_serves_a_crowd)
 		wire_request(&crowd[i], OP_RRQ, "kernel", "octet", "timeout", "1", NULL);
 		fds[i] = (struct pollfd){.fd = crowd[i].fd, .events = POLLIN};
 	}
-	for (size_t left = n; left > 0;) {
-		ck_assert_msg(poll(fds, (nfds_t)n, WIRE_WAIT) > 0, "%zu transfers stand still", left);
+	for (size_t left = n, silent = 0; left > 0;) {
+		if (poll(fds, (nfds_t)n, WIRE_WAIT / 10) == 0) {
+			ck_assert_msg(silent++ < 10, "%zu transfers stand still", left);
+			ask_again(crowd, next, n);
+			continue;
+		}
+		silent = 0;
 		for (size_t i = 0; i < n; i++) {
 			struct wire *c = &crowd[i];
 			if (!fds[i].revents || !wire_recv(c, 0))

@@ -27,12 +27,19 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* The server, at this worker's own address: ports that a test names there are nobody else's. */
+static struct sockaddr_in server_at(uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	ck_assert_int_eq(inet_pton(AF_INET, wire_local, &a.sin_addr), 1);
+	return a;
+}
+
 /* Bound to one of the addresses of 127.0.0.0/8, all of which are ours. */
 static void dial_from(struct wire *from, const char *host, uint16_t port)
 {
 	wire_open(from, host);
-	struct sockaddr_in *to = (struct sockaddr_in *)&from->peer;
-	*to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*(struct sockaddr_in *)&from->peer = server_at(port);
 }
 
 static void start(struct server *s)
@@ -332,6 +339,46 @@ START_TEST(port_of_a_transfer_that_was_never_answered_is_had)
 }
 END_TEST
 
+static void upload(struct wire *o, const struct server *s, const char *name)
+{
+	dial_from(o, "127.0.0.1", s->port);
+	wire_request(o, OP_WRQ, name, "octet", NULL);
+	wire_expect_ack(o, 0);
+	wire_follow(o);
+	wire_data(o, 1, data, 100);
+	wire_expect_ack(o, 1);
+	ck_assert(server_has(s, name, data, 100));
+}
+
+/* It stays for a while, for its last block may come again; the next one does not wait for that. */
+static void uploads_follow_each_other(const char *limit, const char *value)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--create", limit, value, NULL);
+	wire_fill(data, sizeof(data), 3);
+	upload(&others[0], &s, "a");
+	wire_data(&others[0], 1, data, 100);
+	wire_expect_ack(&others[0], 1);
+	upload(&others[1], &s, "b");
+	upload(&others[2], &s, "c");
+	ck_assert_uint_eq(server_log_count(&s, "refused"), 0);
+	ck_assert_uint_eq(server_log_count(&s, "failed"), 0);
+	ck_assert(server_logged(&s, "received", 3));
+	ck_assert_uint_eq(status_of(&s, " queued="), 0);
+	ck_assert_uint_eq(status_of(&s, " gave-way="), 0);
+	for (int i = 0; i < 3; i++)
+		wire_close(&others[i]);
+	server_stop(&s);
+}
+
+START_TEST(finished_upload_is_in_nobodys_way)
+{
+	uploads_follow_each_other("--port-range", "31994:31994");
+	uploads_follow_each_other("--max-transfers", "1");
+	uploads_follow_each_other("--max-per-client", "1");
+}
+END_TEST
+
 START_TEST(denied_client_hears_nothing)
 {
 	struct server s;
@@ -476,7 +523,7 @@ static size_t memory_kb(pid_t pid)
 /* A request that seems to come from `host`; what is sent there is not read. */
 static void forge(int fd, uint32_t host, uint16_t port, const uint8_t *buf, size_t len)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = server_at(port);
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
 	union { struct cmsghdr h; uint8_t room[CMSG_SPACE(sizeof(struct in_pktinfo))]; } c;
 	memset(&c, 0, sizeof(c));
@@ -509,7 +556,20 @@ static size_t open_files(pid_t pid)
 	return dir_entries(path);
 }
 
-/* 20,000 requests from as many addresses, none of them ever answered. */
+#define FORGED 60000 /* addresses */
+
+/* Requests from one address after the other, until all places are taken and the first had to be given up. */
+static void fill_places(const struct server *s, int fd, const uint8_t *buf, size_t len)
+{
+	double most = seconds() + wire_wait(60000) / 1e3;
+	for (uint32_t i = 0; server_log_count(s, "others need the place") == 0; sleep_ms(20)) {
+		ck_assert_msg(seconds() < most, "the places are not taken");
+		for (int n = 0; n < 500; n++, i++)
+			forge(fd, 0x7f0a0000 + i % FORGED, s->port, buf, len);
+	}
+}
+
+/* 15,000 requests and more from as many addresses, none of them ever answered. */
 static void flood(const char *mode)
 {
 	struct server s;
@@ -525,13 +585,12 @@ static void flood(const char *mode)
 	ck_assert_int_ge(fd, 0);
 	struct sockaddr_in any = {.sin_family = AF_INET};
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
-	/* more than there are places for, then the client comes while the others keep coming */
-	for (uint32_t i = 0; i < 5000; i++)
-		forge(fd, 0x7f0a0000 + i, s.port, buf, len);
+	/* no place is left, and then the client comes while the others keep coming */
+	fill_places(&s, fd, buf, len);
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		for (uint32_t i = 5000; i < 20000; i++) {
+		for (uint32_t i = 0; i < 15000; i++) {
 			forge(fd, 0x7f0a0000 + i, s.port, buf, len);
 			if (i % 5 == 0)
 				sleep_ms(1);
@@ -631,7 +690,7 @@ WIRE_MAIN("wire_limits", request_past_the_limit_waits_for_a_place,
     limit_on_open_files_is_told_and_kept, uploads_over_existing_files_count_their_directory,
     what_the_kernel_drops_is_told, ports_that_may_not_be_had_are_not_taken_for_files,
     used_up_ports_are_refused_with_words,
-    port_of_a_transfer_that_was_never_answered_is_had,
+    port_of_a_transfer_that_was_never_answered_is_had, finished_upload_is_in_nobodys_way,
     denied_client_hears_nothing, writes_have_a_list_of_their_own, forged_request_is_worth_little,
     log_lines_are_bounded_and_the_rest_is_counted, flood_of_forged_requests_hurts_nobody,
     flood_hurts_nobody_on_the_single_port, rate_is_kept_and_shared, rate_per_client_leaves_the_others_alone)

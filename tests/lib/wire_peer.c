@@ -42,10 +42,10 @@ static uint16_t port_of(const struct sockaddr_storage *a)
 	return ntohs(((const struct sockaddr_in *)a)->sin_port);
 }
 
-void wire_open(struct wire *w, const char *host)
+bool wire_try(struct wire *w, const char *host, uint16_t port)
 {
 	struct sockaddr_storage local;
-	address(&local, host, 0);
+	address(&local, host, port);
 	w->len = 0;
 	w->fd = socket(local.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ck_assert_msg(w->fd >= 0, "socket: %s", strerror(errno));
@@ -53,9 +53,17 @@ void wire_open(struct wire *w, const char *host)
 	int room = 4 << 20;
 	setsockopt(w->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	int bound = bind(w->fd, (struct sockaddr *)&local, size_of(&local));
-	ck_assert_msg(bound == 0, "bind %s: %s", host, strerror(errno));
+	ck_assert_msg(bound == 0 || (port != 0 && errno == EADDRINUSE), "bind %s: %s", host, strerror(errno));
 	memset(&w->peer, 0, sizeof(w->peer));
 	memset(&w->from, 0, sizeof(w->from));
+	if (bound != 0)
+		wire_close(w);
+	return bound == 0;
+}
+
+void wire_open(struct wire *w, const char *host)
+{
+	wire_try(w, host, 0);
 }
 
 void wire_dial(struct wire *w, const char *host, uint16_t port)

@@ -42,6 +42,8 @@ struct wire {
 /* Open a socket on a free port of `host` (wire_local, "::1"). The second form says where packets go. */
 void wire_open(struct wire *w, const char *host);
 void wire_dial(struct wire *w, const char *host, uint16_t port);
+/* The same on this port; false: somebody has it. */
+bool wire_try(struct wire *w, const char *host, uint16_t port);
 void wire_close(struct wire *w);
 uint16_t wire_port(const struct wire *w);                /* our own */
 uint16_t wire_from_port(const struct wire *w);           /* of the last datagram received */

@@ -290,7 +290,7 @@ START_TEST(a_listing_without_memory_claims_nothing)
 	}
 	MUST(futimens(dir, times) == 0);
 	for (unsigned n = 1; failed && n < 20; n++) {
-		struct listings *l = listings_new();
+		struct listings *l = listings_new(0);
 		int fds = fault_open_fds();
 
 		MUST(l != NULL);

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -487,6 +489,108 @@ START_TEST(a_file_that_cannot_be_reopened_stays_in_use)
 }
 END_TEST
 
+/* The link's own directory says nothing of where it leads. */
+START_TEST(a_file_behind_a_link_is_reopened_where_that_led)
+{
+	int dir = unit_dir_open(), away = unit_dir_open(), way = dup(away);
+	struct log log;
+	char path[64], where[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	snprintf(where, sizeof(where), "/proc/self/fd/%d/real", way);
+	MUST(symlinkat(where, dir, "log") == 0);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	ck_assert_int_eq(log_file(&log, path), 0);
+	MUST(renameat(away, "real", away, "real.1") == 0);
+	/* After chroot the way that it shows leads nowhere. */
+	close(way);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	log_line(&log, LOG_LEVEL_INFO, "again");
+	read_text(away, "real", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "Z again\n"));
+	/* Another link counts as what it is. */
+	MUST(unlinkat(dir, "log", 0) == 0 && symlinkat("other", dir, "log") == 0);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	log_line(&log, LOG_LEVEL_INFO, "elsewhere");
+	read_text(dir, "other", text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "Z elsewhere\n"));
+	unit_dir_close(dir);
+	unit_dir_close(away);
+}
+END_TEST
+
+/* Root has made it, and may open it no more. */
+START_TEST(a_file_that_was_not_renamed_is_left_open)
+{
+	int dir = unit_dir_open(), fd;
+	struct log log;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	MUST(log_file(&log, path) == 0);
+	fd = log.fd;
+	MUST(fchmod(fd, 0) == 0);
+	ck_assert_int_eq(log_reopen(&log), 0);
+	ck_assert_int_eq(log.fd, fd);
+	ck_assert_int_eq(log_lasts(&log), 0);
+	unit_dir_close(dir);
+}
+END_TEST
+
+START_TEST(nobody_waits_for_who_does_not_read)
+{
+	struct log_gap gap = {.lines = 0};
+	struct sink s;
+	unsigned n = 0, read = 0;
+	char want[64];
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.gap = &gap;
+	for (; gap.lines < 10; n++)
+		log_line(&s.log, LOG_LEVEL_INFO, "line");
+	while (read < n - 10) {
+		MUST(strcmp(next_line(&s), "line") == 0);
+		read++;
+	}
+	log_line(&s.log, LOG_LEVEL_INFO, "again");
+	snprintf(want, sizeof(want), "%d lines are missing here: they could not be written", 10);
+	ck_assert_str_eq(next_line(&s), want);
+	ck_assert_str_eq(next_line(&s), "again");
+	ck_assert_uint_eq(gap.lines, 0);
+}
+END_TEST
+
+/* As on a full disk. */
+START_TEST(a_line_that_was_cut_spoils_no_other)
+{
+	struct log_gap gap = {.lines = 0};
+	struct rlimit all, few;
+	int dir = unit_dir_open();
+	struct log log;
+	char path[64], text[512];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
+	log_init(&log, -1, LOG_LEVEL_INFO);
+	MUST(log_file(&log, path) == 0);
+	log.gap = &gap;
+	log.clock = false;
+	signal(SIGXFSZ, SIG_IGN);
+	MUST(getrlimit(RLIMIT_FSIZE, &all) == 0);
+	few = all;
+	few.rlim_cur = 16;
+	MUST(setrlimit(RLIMIT_FSIZE, &few) == 0);
+	log_line(&log, LOG_LEVEL_INFO, "a whole one");
+	log_line(&log, LOG_LEVEL_INFO, "and a half");
+	log_line(&log, LOG_LEVEL_INFO, "and none");
+	MUST(setrlimit(RLIMIT_FSIZE, &all) == 0);
+	log_line(&log, LOG_LEVEL_INFO, "again");
+	read_text(dir, "log", text, sizeof(text));
+	ck_assert_str_eq(text, "a whole one\nand \n2 lines are missing here: they could not be written\nagain\n");
+	unit_dir_close(dir);
+}
+END_TEST
+
 START_TEST(times_are_added_where_nobody_else_does)
 {
 	struct sink s;
@@ -513,4 +617,6 @@ UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_a
     a_line_cannot_be_forged_through_a_sentence, endless_values_leave_one_whole_line, fields_can_be_logfmt,
     fields_can_be_json, a_json_line_is_always_an_object, the_journal_is_told_the_level,
     the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
-    a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use, times_are_added_where_nobody_else_does)
+    a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use,
+    a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open,
+    nobody_waits_for_who_does_not_read, a_line_that_was_cut_spoils_no_other, times_are_added_where_nobody_else_does)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -387,5 +388,36 @@ START_TEST(no_race_leads_outside)
 }
 END_TEST
 
+/* Samba holds a lease for a client that has the file open: it gives it back in a moment, and the file is there again. */
+START_TEST(a_file_that_somebody_else_holds_may_be_asked_for_again)
+{
+	struct path_root root = {.links = PATH_LINKS_INSIDE};
+	char path[600];
+	struct stat st;
+	const char *text;
+	int held, fd;
+
+	make_tree();
+	snprintf(path, sizeof(path), "%s/root", top_path);
+	MUST(path_root_open(&root, path) == 0);
+	MUST((held = openat(top, "root/file", O_RDWR)) >= 0);
+	signal(SIGIO, SIG_IGN);
+	if (fcntl(held, F_SETLEASE, F_WRLCK) == 0) {
+		int err = path_open_read(&root, "file", &fd, &st);
+
+		ck_assert_int_eq(err, -EAGAIN);
+		ck_assert_uint_eq(path_refusal(err, false, &text), 0);
+		ck_assert_ptr_nonnull(strstr(text, "again later"));
+		MUST(fcntl(held, F_SETLEASE, F_UNLCK) == 0);
+	}
+	close(held);
+	MUST(path_open_read(&root, "file", &fd, &st) == 0);
+	close(fd);
+	path_root_close(&root);
+	remove_tree();
+}
+END_TEST
+
 UNIT_MAIN("path", no_hostile_name_reaches_outside, links_inside_are_followed_as_told, links_lead_anywhere_only_if_told,
-    an_upload_follows_no_link, directories_are_made_inside_only, no_race_leads_outside)
+    an_upload_follows_no_link, directories_are_made_inside_only, no_race_leads_outside,
+    a_file_that_somebody_else_holds_may_be_asked_for_again)
