@@ -19,7 +19,10 @@
 
 void log_init(struct log *l, int fd, enum log_level level)
 {
+	struct stat st;
+
 	*l = (struct log){.fd = fd, .level = level, .devices = -1, .dir = -1, .target_dir = -1};
+	l->regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 void log_set_format(struct log *l, enum log_format format)
@@ -274,7 +277,7 @@ static bool would_wait(const struct log *l)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
 
-	if (l->gap == NULL || l->dir >= 0 || l->tag != NULL)
+	if (l->gap == NULL || l->regular || l->dir >= 0 || l->tag != NULL)
 		return false;
 	l->gap->held = poll(&p, 1, l->gap->held ? 0 : PATIENCE) == 0;
 	return l->gap->held;

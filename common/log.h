@@ -32,6 +32,7 @@ struct log {
 	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
 	struct log_gap *gap;   /* said once it ends; nobody waits long for who reads pipe or terminal, then. NULL: neither */
+	bool regular;          /* fd was a file from the start: nobody has to read it */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
 	char file[NAME_MAX + 1];
