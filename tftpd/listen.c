@@ -170,8 +170,11 @@ static int replace(struct server *s, struct listener *l)
 static void hear_again(struct server *s, struct listener *l, unsigned ifindex)
 {
 	char text[ADDR_TEXT];
-	int err = replace(s, l);
+	int err;
 
+	if (l->addr.sa.sa_family == AF_INET6 && l->addr.v6.sin6_scope_id == l->ifindex)
+		l->addr.v6.sin6_scope_id = ifindex;
+	err = replace(s, l);
 	l->ifindex = ifindex;
 	l->deaf = err != 0;
 	if (err == 0)

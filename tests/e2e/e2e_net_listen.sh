@@ -92,6 +92,7 @@ make_s8() {
 	ip link add s8 type veth peer name a8
 	ip link set a8 netns a
 	ip addr add 10.8.0.1/24 dev s8
+	ip -6 addr add fe80::8/64 dev s8 nodad
 	ip link set s8 up
 	ip -n a addr add 10.8.0.2/24 dev a8
 	ip -n a link set a8 up
@@ -111,6 +112,12 @@ make_s8
 check "beside another address too" eventually grep -q 's8 was made anew: listening on it .* again' "$log"
 serves "it is served again" 10.8.0.1
 serves "and the other one still is" 10.2.0.1
+stop $pid
+listen anew3 --interface s8 --address "[fe80::8%s8]:$port"
+ip link del s8
+make_s8
+check "an address that belongs to a link goes to the new one" \
+	eventually grep -q 's8 was made anew: listening on it at .*fe80::8' "$log"
 stop $pid
 ip link del s8
 
