@@ -494,7 +494,13 @@ static int sink_finish(void *arg)
 
 	if (err != 0)
 		return err;
-	return f->commit->done ? f->commit->result : STORE_AGAIN;
+	if (!f->commit->done)
+		return STORE_AGAIN;
+	/* A transfer may dally for long: until then nobody could run the file, or unmount where it is. */
+	err = f->commit->result;
+	store_commit_free(f->commit);
+	f->commit = NULL;
+	return err;
 }
 
 static const struct store_ops stream_sink = {.write = stream_write, .finish = stream_finish, .close = file_close};

@@ -267,13 +267,15 @@ static bool all_over(const struct client *c)
 /*
  * All is decided, and for a script that fetches a thousand files the dallying would be most of the time. So a child
  * stays behind for it, with nothing but our sockets, and has time for all of it. Not where packets are shown, nor where
- * the ports are few and the next of us wants one. False: the run has to wait itself.
+ * the ports are few and the next of us wants one, nor with so many that some stand in an epoll set, which we would share:
+ * what we close would be gone from the child's too. False: the run has to wait itself.
  */
 static bool stay_behind(struct client *c)
 {
 	pid_t pid;
 
-	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 || all_over(c))
+	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 ||
+	    c->loop.ncrowd > 0 || all_over(c))
 		return false;
 	pid = fork();
 	if (pid != 0)

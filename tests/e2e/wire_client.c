@@ -3,11 +3,14 @@
 #include "wire_process.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Exit statuses: as curl's, and sysexits' for usage. */
 enum {
@@ -519,6 +522,9 @@ START_TEST(nobody_waits_for_the_dallying)
 		wire_expect_ack(&tid, 2);
 		got(517);
 		ck_assert_int_eq(read(ends[0], &none, 1), 0);
+		int file = open(target, O_RDONLY | O_CLOEXEC);
+		ck_assert_int_eq(flock(file, LOCK_EX | LOCK_NB), 0); /* which is held as long as it is open for writing */
+		close(file);
 		wire_data(&tid, 2, data + 512, 5);
 		again = wire_recv(&tid, 1000) && wire_op(&tid) == OP_ACK && wire_block(&tid) == 2;
 		close(ends[0]);
