@@ -316,8 +316,8 @@ static void park(struct task *t)
 bool attempt_start(struct task *t)
 {
 	struct client *c = t->client;
-	mono_t now = c->loop.clock();
 	struct store store;
+	mono_t now;
 	int err;
 
 	t->over = t->complete = t->black_hole = false;
@@ -338,6 +338,7 @@ bool attempt_start(struct task *t)
 	}
 	ask_offer(t);
 	set_policy(t);
+	now = c->loop.clock(); /* what was waited for, a pipe, may have taken its time */
 	err = open_session(t, &store, now);
 	if (err != 0) {
 		park(t);

@@ -345,17 +345,18 @@ check "others do (exit status $?)" grep -q '^tftp: interrupted' "$tmp/err"
 # What a pipe gives may take its time. A server that was asked already would give up.
 mkfifo "$tmp/slow"
 before=$(heard)
-"$tftp" put - "tftp://127.0.0.1:$port/y" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
+"$tftp" --trace put - "tftp://127.0.0.1:$port/y" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
 client=$!
 pids="$pids $client"
 exec 9>"$tmp/slow"
 eventually blocks_term
-sleep 0.2
+sleep 1.2
 echo data >&9
 sleep 0.2
 check "no server is asked before there is a block to send" test "$(heard)" = "$before"
 exec 9>&-
 check "or the end of all" eventually waits
+check "and what that took is not held against it" test "$(grep -c 'sent WRQ' "$tmp/err")" = 1
 stop $client
 rm "$tmp/slow"
 stop $silent
