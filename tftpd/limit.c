@@ -188,10 +188,18 @@ static void list_leave(struct job *j)
 	list->n--;
 }
 
+/* A finished upload that can go; not while its last ACK waits for room in the socket. */
+static struct job *finished_job(const struct limits *l)
+{
+	struct job *j = l->finished.first;
+
+	return j != NULL && !j->session.waits ? j : NULL;
+}
+
 /* When the oldest transfer whose peer has never answered has had the time that an answer needs. */
 static mono_t evict_at(const struct limits *l)
 {
-	if (l->finished.first != NULL)
+	if (finished_job(l) != NULL)
 		return 0;
 	return l->unproven.first != NULL ? transfer_started(&l->unproven.first->session.transfer) + LIMIT_UNANSWERED :
 	    MONO_NEVER;
@@ -203,17 +211,17 @@ static mono_t evict_at(const struct limits *l)
  */
 bool limit_make_room(struct limits *l, mono_t now)
 {
-	bool finished = l->finished.first != NULL;
+	struct job *finished = finished_job(l);
 	struct session *session;
 
 	if (now < evict_at(l))
 		return false;
-	session = &(finished ? l->finished.first : l->unproven.first)->session;
-	if (!finished) {
+	session = &(finished != NULL ? finished : l->unproven.first)->session;
+	if (finished == NULL) {
 		l->evicted++;
 		l->evicted_at = now;
 	}
-	transfer_abandon(&session->transfer, finished ? "" : "no answer so far, and others need the place", now);
+	transfer_abandon(&session->transfer, finished != NULL ? "" : "no answer so far, and others need the place", now);
 	session_pump(session, now);
 	return true;
 }
