@@ -607,6 +607,7 @@ mono_t transfer_started(const struct transfer *t)
 void transfer_delayed(struct transfer *t, mono_t by)
 {
 	t->rt.progress += by;
+	t->late += by;
 	if (t->deadline != MONO_NEVER)
 		t->deadline += by;
 }

@@ -189,7 +189,7 @@ static void complete(struct transfer *t, mono_t now)
 
 static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 {
-	bool jumped = false;
+	bool jumped = false, blind;
 
 	gather_block(t, p, now);
 	if (t->state != TRANSFER_RECV)
@@ -214,9 +214,15 @@ static void in_order(struct transfer *t, const struct packet *p, mono_t now)
 	 * all the same go back once more, and slow down (atftpd). A block from behind another hole says that this was lost again.
 	 */
 	t->gap_acked = false;
+	if (jumped && t->want == WANT_ACK)
+		t->acked = t->base - 1; /* the hole's ACK has not left yet */
 	if (jumped)
 		t->unsure = t->base - 1 + t->terms.windowsize;
-	if (t->base - 1 - t->acked >= t->terms.windowsize)
+	/* Where nobody knows which silence is odd, as with an agreed interval, it is said at once. */
+	blind = jumped && retransmit_prompt(&t->rt) == MONO_NEVER;
+	if (blind)
+		t->gap_acked = any_held(t);
+	if (blind || t->base - 1 - t->acked >= t->terms.windowsize)
 		want_ack(t, jumped ? HOW_UNTIMED : HOW_FRESH);
 	t->late = t->deadline;
 }

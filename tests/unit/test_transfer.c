@@ -1732,6 +1732,38 @@ START_TEST(silence_behind_a_filled_hole_is_answered_soon_and_once)
 }
 END_TEST
 
+/* Two seconds would be long, and 255 are possible. */
+START_TEST(filled_hole_is_told_at_once_where_an_interval_is_agreed)
+{
+	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8 timeout=2");
+
+	hear_block(r, 1);
+	hear_blocks(r, 3, 6);
+	says(r, "ACK 1");
+	hear_block(r, 2);
+	says(r, "ACK 6");
+	done(r);
+}
+END_TEST
+
+/* Where packets change places its ACK would make the sender go back for nothing; this one goes on from where we are. */
+START_TEST(hole_filled_in_the_same_batch_takes_its_ack_along)
+{
+	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
+
+	for (uint64_t first = 1; first < 65; first += 8) {
+		hear_blocks(r, first, first + 7);
+		say(r);
+		pass(r, MONO_MS);
+	}
+	hear_block(r, 65);
+	hear_block(r, 67);
+	hear_block(r, 66);
+	says(r, "ACK 67");
+	done(r);
+}
+END_TEST
+
 START_TEST(hole_that_is_lost_again_is_named_again)
 {
 	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
@@ -3046,6 +3078,7 @@ UNIT_MAIN("transfer",
 	last_block_is_acknowledged_inside_a_window, gap_is_acknowledged_once,
 	blocks_past_a_hole_are_kept_and_one_block_completes,
 	silence_behind_a_filled_hole_is_answered_soon_and_once, hole_that_is_lost_again_is_named_again,
+	filled_hole_is_told_at_once_where_an_interval_is_agreed, hole_filled_in_the_same_batch_takes_its_ack_along,
 	last_block_past_a_hole_is_kept_too, empty_last_block_past_a_hole_is_kept_too, block_past_the_window_is_ignored,
 	forward_only_store_keeps_nothing_past_a_hole, repeated_window_is_acknowledged_again_by_its_last_block,
 	receivers_own_timer_repeats_its_ack, only_progress_re_arms_the_receivers_timer,
