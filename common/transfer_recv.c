@@ -2,8 +2,8 @@
  * The receiving side: DATA in, ACKs out (RFC 1350, 7440).
  *
  * Blocks in order are gathered and written with one call per batch. Blocks past a hole but inside the window are kept,
- * where the store can write anywhere: one lost block then costs one block. An ACK goes out at the window's end, once
- * for each gap, for the last block, and when our own timer fires.
+ * where the store can write anywhere: a sender that repeats the lost block alone is done with it. An ACK goes out at the
+ * window's end, once for each gap, for the last block, and when our own timer fires, which is early behind a filled hole.
  */
 #include "transfer_int.h"
 
