@@ -5,8 +5,8 @@
 #   SECTION...   limits lockstep window many small put loss patience client fair idle; none: all of them
 #   quick        one short round of everything: a check of the bench more than of the servers
 #   rounds=N     how often each measurement is repeated, interleaved with the others; medians are printed (default 5)
-#   servers=A,B  of ours,nosync,hpa,atftpd,dnsmasq,null,limit (default: all found; nosync: ours without fsync)
-#   clients=A,B  of ours,curl,hpa,atftp,busybox
+#   servers=A,B  of ours,nosync,hpa,atftpd,dnsmasq,null,bare,limit (default: all found; nosync: ours without fsync)
+#   clients=A,B  of ours,curl,hpa,atftp,busybox,bare
 #   case=TEXT    only the cases whose name contains TEXT
 #   size=K       for `loss`: how many KiB the file has; default smaller where a round trip costs much, 8192 elsewhere
 #   nice=N       priority of everything measured: -15 keeps others' work on this machine out of the figures (root)
@@ -20,7 +20,9 @@
 #
 # A measurement is one run of build/bench/run, which starts the server afresh, bounds the time and ends all it started.
 # Reading the tables: "x peer" compares with the best of the other people's programs in this case, "x limit" with what
-# the bare system calls reach; CPU is of the server with all its children (in `client`, of the client); GB = 10^9 bytes.
+# the system calls on sockets alone reach. `bare` moves the file with one system call after another and no care at all:
+# a bound for what a server or a client can be. CPU is of the server with all its children (in `client`, of the client);
+# GB = 10^9 bytes.
 # In `loss` a transfer that takes longer than 30 s is cut off there, counts as failed with the rate it had, and is not
 # repeated in later rounds.
 set -u
@@ -31,7 +33,7 @@ shift
 [ "${BENCH_NET:-}" = own ] && ip link set lo up && ip addr add 192.0.2.1/32 dev lo
 bin=$build/bench peers=$build/peers out=$build/bench/out
 rounds=5 quick= sections=
-servers=ours,nosync,hpa,atftpd,dnsmasq,null,limit clients=ours,curl,hpa,atftp,busybox
+servers=ours,nosync,hpa,atftpd,dnsmasq,null,bare,limit clients=ours,curl,hpa,atftp,busybox,bare
 only= size= here=$(cd "$(dirname "$0")" && pwd)
 for word; do
 	case $word in
@@ -81,6 +83,7 @@ server() { # NAME DIR: sets cmd and port; fails if there is no such program
 	nosync) cmd="$build/tftpd --user $(id -un) --address 127.0.0.1:$port --create --no-sync $2"
 		"$build/tftpd" --help 2>&1 | grep -q -e --no-sync ;;
 	null) cmd="$bin/null 127.0.0.1:$port" ;;
+	bare) cmd="$bin/bare serve 127.0.0.1:$port $2" ;;
 	hpa) cmd=$(peer tftpd-hpa usr/sbin/in.tftpd) &&
 		cmd="$cmd -L --address 127.0.0.1:$port --user $(id -un) --create --secure $2" ;;
 	atftpd) cmd=$(peer atftpd usr/sbin/atftpd) &&
@@ -108,6 +111,8 @@ client() { # NAME PORT FILE OUT BLKSIZE WINDOW: sets cmd; fails if it cannot do 
 	busybox) [ "$6" -eq 1 ] && cmd=$(peer busybox-static bin/busybox) || return 1
 		[ "$5" -eq 0 ] && set -- "$1" "$2" "$3" "$4" 512 1
 		cmd="$cmd tftp -g -b $5 -r $3 -l $4 127.0.0.1 $2" ;;
+	bare) [ "$6" -eq 1 ] && [ "$5" -gt 0 ] || return 1
+		cmd="$bin/bare get 127.0.0.1:$2 $3 $4 $5" ;;
 	*) return 1 ;;
 	esac
 }
@@ -180,7 +185,7 @@ section_lockstep() {
 		blk=${shape%:*} bytes=${shape#*:}
 		[ -n "$quick" ] && bytes=32M
 		files 1 $bytes
-		for who in $GETTERS; do
+		for who in $GETTERS bare; do
 			measure "$blk" $who "$tmp/files" "$last" "$last" 60 get -b $blk -s $bytes
 		done
 		ceiling "$blk" window $blk 1 -c "$last" -s $bytes
@@ -318,7 +323,7 @@ section_client() {
 	[ -n "$quick" ] && bytes=32M real=33554432
 	for shape in 512:1 1428:1 1428:16 1428:64 8192:1 65464:1 0:1; do
 		blk=${shape%:*} w=${shape#*:}
-		for who in ours curl hpa atftp busybox; do
+		for who in ours curl hpa atftp busybox bare; do
 			what="$blk, window $w"
 			[ "$blk" -eq 0 ] && what="its own defaults"
 			wanted "$what" && listed $who "$clients" || continue

@@ -39,7 +39,7 @@ function ratio(a, b) {
 }
 
 function is_peer(who) {
-	return who !~ /^(ours|nosync|null|limit|ours-.*|.*-ours)$/
+	return who !~ /^(ours|nosync|null|bare|limit|ours-.*|.*-ours)$/
 }
 
 # One cell: column `name` of who in case c.
