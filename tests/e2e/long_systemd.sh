@@ -42,6 +42,8 @@ active() { systemctl --quiet is-active tftpd; }
 run_make() { make --no-print-directory BUILD="$BUILD" "$@" >/run/make.log 2>&1 || { cat /run/make.log; return 1; }; }
 get() { timeout 20 "$tftp" -q get "tftp://$1" /run/got 2>/run/err; }
 says() { journalctl --quiet --no-pager -u tftpd | grep -qF -- "$1"; }
+# What this machine may have of it already is not this system's.
+rm -rf /srv/tftp /var/log/tftpd /etc/default/tftpd /etc/tftpd.networks
 # What lies where programs are installed.
 files() { find /etc /usr /lib /opt -xdev ! -type d -print | sort; }
 tftp=/usr/local/bin/tftp
