@@ -52,6 +52,12 @@ static void explain(const struct addr *a, const char *device, int err, char erro
 		snprintf(error, CONFIG_ERROR_MAX, "cannot listen on %s: %s", text, strerror(-err));
 }
 
+/* What a machine without IPv6, or with it switched off, answers. */
+static bool family_missing(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT;
+}
+
 /* Sockets. */
 
 static void prepare(const struct server *s, struct udp *u)
@@ -72,7 +78,7 @@ static int add(struct server *s, const char *device)
 	prepare(s, &l->endpoint.udp);
 	snprintf(l->device, sizeof(l->device), "%s", device != NULL ? device : "");
 	l->ifindex = device != NULL ? if_nametoindex(device) : 0;
-	l->deaf = false;
+	l->deaf = 0;
 	err = udp_local(&l->endpoint.udp, &l->addr);
 	if (err == 0)
 		err = endpoint_add(&l->endpoint, &s->exchange, request_arrived, s);
@@ -167,22 +173,47 @@ static int replace(struct server *s, struct listener *l)
 	return loop_fd_add(&s->loop, &e->io, u.fd, e->waiting != NULL ? POLLIN | POLLOUT : POLLIN, e->io.ready);
 }
 
+/*
+ * What time does not heal: rights that were given up, a family that is gone. All else may pass: another program that
+ * leaves, an address that is not settled yet, an interface that is gone again, memory.
+ */
+static bool is_final(int err)
+{
+	return err == -EACCES || err == -EPERM || family_missing(err);
+}
+
+/* Said when it begins to fail, and once more if it turns out that it always will. */
+static void say_deaf(struct server *s, const struct listener *l, int before)
+{
+	char text[ADDR_TEXT], error[CONFIG_ERROR_MAX];
+	bool low = l->deaf == -EACCES && addr_port(&l->addr) < 1024;
+
+	if (before != 0 && is_final(l->deaf) == is_final(before))
+		return;
+	if (is_final(l->deaf)) {
+		log_line(&s->log, LOG_LEVEL_ERROR, "the interface %s was made anew, and cannot be listened on at %s: %s%s; "
+		    "start the server again", l->device, addr_print(&l->addr, text), strerror(-l->deaf),
+		    low ? " (ports below 1024 need the rights of root that were given up)" : "");
+		return;
+	}
+	explain(&l->addr, l->device, l->deaf, error);
+	log_line(&s->log, LOG_LEVEL_WARNING, "the interface %s was made anew: %s; trying again now and then", l->device, error);
+}
+
 static void hear_again(struct server *s, struct listener *l, unsigned ifindex)
 {
 	char text[ADDR_TEXT];
-	int err;
+	int before = l->deaf;
 
 	if (l->addr.sa.sa_family == AF_INET6 && l->addr.v6.sin6_scope_id == l->ifindex)
 		l->addr.v6.sin6_scope_id = ifindex;
-	err = replace(s, l);
 	l->ifindex = ifindex;
-	l->deaf = err != 0;
-	if (err == 0)
+	l->deaf = replace(s, l);
+	if (l->deaf != 0)
+		say_deaf(s, l, before);
+	else
 		log_line(&s->log, LOG_LEVEL_NOTICE, "the interface %s was made anew: listening on it at %s again", l->device,
 		    addr_print(&l->addr, text));
-	else
-		log_line(&s->log, LOG_LEVEL_ERROR, "the interface %s was made anew, and cannot be listened on at %s: %s; "
-		    "start the server again", l->device, addr_print(&l->addr, text), strerror(-err));
 }
 
 bool listen_watch(struct server *s)
@@ -193,9 +224,9 @@ bool listen_watch(struct server *s)
 		struct listener *l = &s->listeners[i];
 		unsigned now = l->device[0] != '\0' ? if_nametoindex(l->device) : 0;
 
-		if (now != 0 && now != l->ifindex)
+		if (now != 0 && (now != l->ifindex || (l->deaf != 0 && !is_final(l->deaf))))
 			hear_again(s, l, now);
-		hears |= !l->deaf;
+		hears |= !is_final(l->deaf);
 	}
 	return hears;
 }
@@ -213,12 +244,6 @@ static bool is_open(const struct server *s, const struct addr *a, const char *de
 }
 
 /* Addresses. */
-
-/* What a machine without IPv6, or with it switched off, answers. */
-static bool family_missing(int err)
-{
-	return err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT;
-}
 
 /* What the passing of time may heal by itself: an address or interface that is not there yet. */
 static bool may_come(int err)

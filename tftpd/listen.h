@@ -23,8 +23,8 @@ const char *listen_name(const struct server *s, int i);
 
 /*
  * An interface that was removed and made anew, as ifdown and ifup do with a VLAN, has the name but not the socket: open
- * another where we still may, else log that. To be called now and then, if listen_watches. False: there is nothing left
- * that could be heard.
+ * another where we still may. One that cannot be had now is tried again with the next call, unless that could never
+ * help. To be called now and then, if listen_watches. False: there is nothing left that could be heard.
  */
 bool listen_watches(const struct server *s);
 bool listen_watch(struct server *s);

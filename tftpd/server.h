@@ -30,7 +30,7 @@ struct listener {
 	struct addr addr;
 	char device[IF_NAMESIZE];     /* only on this interface, "": on all */
 	unsigned ifindex;             /* which that was when the socket was bound to it */
-	bool deaf;                    /* it has been made anew, and we may not listen on it */
+	int deaf;                     /* it has been made anew and cannot be listened on: -errno, else 0 */
 };
 
 struct server_counters {
@@ -74,7 +74,7 @@ struct server {
 	unsigned next_port;           /* --port-range: where the next transfer begins to look */
 	bool stopping;
 	struct loop_timer stop_timer;
-	struct loop_timer watch_timer; /* some listener has an interface: see listen_watch */
+	struct loop_timer watch_timer; /* some listener has an interface, or may come to have one: see listen_watch */
 	bool failed;                  /* nothing can be heard any more */
 	struct loop_timer idle_timer; /* inherited sockets: see config->idle */
 	mono_t last_work;             /* a request, or the end of a transfer */

@@ -89,11 +89,12 @@ stop $pid
 
 # An interface that is removed and made anew, as ifdown and ifup do, has its name and none of the sockets.
 make_s8() {
-	ip link add s8 type veth peer name a8
+	s8=${1:-s8}
+	ip link add "$s8" type veth peer name a8
 	ip link set a8 netns a
-	ip addr add 10.8.0.1/24 dev s8
-	ip -6 addr add fe80::8/64 dev s8 nodad
-	ip link set s8 up
+	ip addr add 10.8.0.1/24 dev "$s8"
+	ip -6 addr add fe80::8/64 dev "$s8" nodad
+	ip link set "$s8" up
 	ip -n a addr add 10.8.0.2/24 dev a8
 	ip -n a link set a8 up
 }
@@ -119,6 +120,28 @@ make_s8
 check "an address that belongs to a link goes to the new one" \
 	eventually grep -q 's8 was made anew: listening on it at .*fe80::8' "$log"
 stop $pid
+ip link del s8
+# The new one may be in somebody else's hands for a while, as when another daemon is just leaving.
+make_s8
+listen kept --interface s8 --port "$port" --ipv4
+kept=$pid kept_log=$log
+serves "an interface that will be taken" 10.8.0.1
+ip link del s8
+make_s8 new8
+listen taker --interface new8 --port "$port" --ipv4
+ip link set new8 down
+ip link set new8 name s8
+ip link set s8 up
+log=$kept_log
+check "that somebody else has the port there is said" \
+	eventually grep -q 's8 was made anew: cannot listen on .*another program.*trying again' "$log"
+sleep 0.5
+check "and is no reason to end, though nothing else is heard" ours $kept
+stop $pid
+check "what was in use is listened on once it is free" eventually grep -q 's8 was made anew: listening on it .* again' "$log"
+serves "and served" 10.8.0.1
+check "each was said once" test "$(log_lines 'trying again') $(log_lines 'was made anew: listening')" = "1 1"
+stop $kept
 ip link del s8
 
 # One family, and further names of options.
@@ -255,7 +278,7 @@ if [ "$(id -u)" -eq 0 ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" 
 	stop $pid
 	# 71, but for a leak checker, which cannot look around in there.
 	check "what cannot be listened on again ends the server" test $? != 0
-	check "with words" grep -q 's8 was made anew, and cannot be listened on .*Permission denied; start the server again' "$log"
+	check "with words" grep -q 's8 was made anew, and cannot be listened on .*Permission denied (.*root.*); start the server again' "$log"
 	ip link del s8
 	listen gone69 --user "$nobody" --address 10.1.0.1 --address never-comes
 	check "there are two processes" eventually processes 2
