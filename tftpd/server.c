@@ -480,16 +480,26 @@ static void idle(struct loop_timer *t, mono_t now)
 /* How often interfaces are looked at. */
 #define WATCH (2 * MONO_SEC)
 
+/* What is still to come will have an interface, perhaps. Where there is neither, nothing wakes an idle server. */
+static void watch_on(struct server *s, mono_t now)
+{
+	if (listen_watches(s) || s->listen_missing != 0)
+		loop_timer_set(&s->loop, &s->watch_timer, now + WATCH);
+}
+
 /* Whoever started us may start us again, with the rights that we have given up. */
 static void watch(struct loop_timer *t, mono_t now)
 {
 	struct server *s = (struct server *)((char *)t - offsetof(struct server, watch_timer));
 
-	loop_timer_set(&s->loop, t, now + WATCH);
-	if (s->stopping || listen_watch(s))
+	if (s->stopping)
 		return;
-	s->failed = true;
-	stop_now(&s->stop_timer, now);
+	if (!listen_watch(s)) {
+		s->failed = true;
+		stop_now(&s->stop_timer, now);
+		return;
+	}
+	watch_on(s, now);
 }
 
 /* Read again what is in files, the log being one. Whatever is wrong with one of them, the service goes on. */
@@ -606,9 +616,7 @@ int server_run(struct server *s)
 	s->last_work = mono_now();
 	if (s->inherited && s->config->idle > 0)
 		loop_timer_set(&s->loop, &s->idle_timer, s->last_work + s->config->idle);
-	/* One that is still to come will have an interface, perhaps. */
-	if (listen_watches(s) || s->listen_missing != 0)
-		loop_timer_set(&s->loop, &s->watch_timer, s->last_work + WATCH);
+	watch_on(s, s->last_work);
 	err = loop_run(&s->loop);
 	return err == 0 && s->failed ? -ENODEV : err;
 }

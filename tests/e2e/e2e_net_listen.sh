@@ -192,6 +192,11 @@ refuses 71 "another program" "nothing at all to listen on" --address "10.2.0.1:$
 stop $holder
 check "what was taken is tried again" eventually grep -q 'listening on "10.2.0.1' "$log"
 serves "and served" 10.2.0.1
+wake_ups() { sed -n 's/^voluntary_ctxt_switches:[[:space:]]*//p' "/proc/$pid/status"; }
+sleep 2.5
+woken=$(wake_ups)
+sleep 2.5
+check "a server that waits for nothing more is not woken" test "$(wake_ups)" = "$woken"
 stop $pid
 
 # One family missing.
