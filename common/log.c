@@ -1,4 +1,4 @@
-/* One line, one write. */
+/* One line, one write; or none yet, where its reader is slow. */
 #include "log.h"
 
 #include <errno.h>
@@ -267,30 +267,116 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 /* Lines. */
 
 #define FACILITY_DAEMON (3 << 3)
-#define PATIENCE 100 /* ms */
 
-/*
- * A reader of pipe, socket or terminal that has stopped would stop us: no line is worth that. One that is slow has a
- * moment to catch up, once.
- */
-static bool would_wait(const struct log *l)
+/* Whether lines wait for a reader: of a pipe, a terminal, a socket. Nobody reads a file, and syslog is not waited for. */
+static bool has_reader(const struct log *l)
+{
+	return l->backlog != NULL && !l->regular && l->dir < 0 && l->tag == NULL;
+}
+
+static bool takes_more(const struct log *l)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
 
-	if (l->gap == NULL || l->regular || l->dir >= 0 || l->tag != NULL)
-		return false;
-	l->gap->held = poll(&p, 1, l->gap->held ? 0 : PATIENCE) == 0;
-	return l->gap->held;
+	return poll(&p, 1, 0) != 0;
 }
 
-/* One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. */
+static size_t waiting(const struct log_backlog *b)
+{
+	return b->end - b->start;
+}
+
+static void empty(struct log_backlog *b)
+{
+	free(b->buf);
+	b->buf = NULL;
+	b->start = b->end = 0;
+	b->full = false;
+}
+
+/*
+ * Room for so many bytes at the end. What waits is moved to the front when that is less than half of all, so that it is
+ * moved rarely; and once a line was left out, so are all until there is room for many: one long gap is easier to read than
+ * a hundred short ones.
+ */
+static bool make_room(struct log_backlog *b, size_t len)
+{
+	if (b->buf == NULL && (b->buf = malloc(LOG_BACKLOG)) == NULL)
+		return false;
+	if (waiting(b) <= LOG_BACKLOG / 2) {
+		b->full = false;
+		if (len > LOG_BACKLOG - b->end) {
+			memmove(b->buf, b->buf + b->start, waiting(b));
+			b->end -= b->start;
+			b->start = 0;
+		}
+	}
+	b->full |= len > LOG_BACKLOG - b->end;
+	return !b->full;
+}
+
+/* All but the first `skip` bytes of a line waits for its reader. */
+static bool hold(struct log_backlog *b, const struct iovec iov[2], size_t skip)
+{
+	size_t first;
+
+	if (!make_room(b, iov[0].iov_len + iov[1].iov_len))
+		return false;
+	first = b->end;
+	for (int i = 0; i < 2; i++) {
+		memcpy(b->buf + b->end, iov[i].iov_base, iov[i].iov_len);
+		b->end += iov[i].iov_len;
+	}
+	if (waiting(b) == b->end - first) {
+		b->start += skip;
+		if (b->waits != NULL)
+			b->waits(b);
+	}
+	return true;
+}
+
+/* So many lines at once: transfers have their turn between. */
+#define LINES_AT_ONCE 64
+
+/* The first line that waits. False: the reader takes no more for now. */
+static bool write_first(const struct log *l)
+{
+	struct log_backlog *b = l->backlog;
+	const char *line = b->buf + b->start, *end = memchr(line, '\n', waiting(b));
+	size_t len = (size_t)(end - line) + 1;
+	ssize_t n = write(l->fd, line, len);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	b->missing += n < 0;
+	b->start += n < 0 ? len : (size_t)n;
+	return true;
+}
+
+static void write_waiting(const struct log *l)
+{
+	struct log_backlog *b = l->backlog;
+
+	for (int i = 0; i < LINES_AT_ONCE && waiting(b) > 0; i++)
+		if (!takes_more(l) || !write_first(l))
+			return;
+	if (waiting(b) == 0)
+		empty(b);
+}
+
+/*
+ * One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. A reader
+ * that is slow, or has stopped, would stop us, and all transfers with us: no line is worth that, so they wait in memory.
+ */
 static void put(const struct log *l, enum log_level level, const char *line, size_t len)
 {
+	struct log_backlog *b = l->backlog;
 	char head[64] = "\n";
 	struct iovec iov[2] = {{.iov_base = head}, {.iov_base = (void *)line, .iov_len = len}};
-	ssize_t n;
+	ssize_t n = -1;
+	bool held = false;
 
-	if (l->gap != NULL && l->gap->torn)
+	if (b != NULL && b->torn)
 		iov[0].iov_len = 1;
 	if (l->tag != NULL) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%.32s[%d]: ", FACILITY_DAEMON | (int)level, l->tag,
@@ -299,28 +385,52 @@ static void put(const struct log *l, enum log_level level, const char *line, siz
 	} else if (l->journal) {
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
 	}
-	n = would_wait(l) ? -1 : writev(l->fd, iov, 2);
+	if (!has_reader(l) || (waiting(b) == 0 && takes_more(l)))
+		n = writev(l->fd, iov, 2);
+	else
+		errno = EAGAIN;
 	if (n < 0 && l->tag != NULL && errno != EAGAIN && syslog_again(l))
 		n = writev(l->fd, iov, 2);
-	if (l->gap == NULL)
+	if (b == NULL)
 		return;
 	if (n == (ssize_t)(iov[0].iov_len + iov[1].iov_len)) {
-		l->gap->torn = false;
+		b->torn = false;
 		return;
 	}
-	l->gap->lines++;
-	l->gap->torn |= n > 0;
+	if (has_reader(l) && (n >= 0 || errno == EAGAIN || errno == EINTR))
+		held = hold(b, iov, n > 0 ? (size_t)n : 0);
+	b->missing += !held;
+	b->torn |= !held && n > 0;
 }
 
 /* There is room again, perhaps. */
 static void end_gap(const struct log *l)
 {
-	uint64_t lines = l->gap->lines;
+	uint64_t lines = l->backlog->missing;
 
-	l->gap->lines = 0;
+	l->backlog->missing = 0;
 	log_line(l, LOG_LEVEL_WARNING, "%llu lines are missing here: they could not be written", (unsigned long long)lines);
-	if (l->gap->lines > 0)
-		l->gap->lines = lines;
+	if (l->backlog->missing > 0)
+		l->backlog->missing = lines;
+}
+
+bool log_flush(const struct log *l)
+{
+	struct log_backlog *b = l->backlog;
+
+	if (b == NULL)
+		return true;
+	if (waiting(b) > 0)
+		write_waiting(l);
+	if (waiting(b) == 0 && b->missing > 0)
+		end_gap(l);
+	return waiting(b) == 0;
+}
+
+void log_forget(const struct log *l)
+{
+	if (l->backlog != NULL)
+		empty(l->backlog);
 }
 
 static void append(struct log_event *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -532,7 +642,9 @@ void log_end(struct log_event *e)
 	if (e->log->format == LOG_FORMAT_JSON)
 		e->buf[e->len++] = '}';
 	e->buf[e->len++] = '\n';
-	if (e->log->gap != NULL && e->log->gap->lines > 0)
+	if (e->log->backlog != NULL && waiting(e->log->backlog) > 0)
+		write_waiting(e->log);
+	if (e->log->backlog != NULL && e->log->backlog->missing > 0)
 		end_gap(e->log);
 	put(e->log, e->level, e->buf, e->len);
 }

@@ -17,11 +17,17 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 
 /* Words and fields, for people; fields only, as logfmt has them; one JSON object. */
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_KV, LOG_FORMAT_JSON };
 
-/* What could not be written since the last line that could be. */
-struct log_gap {
-	uint64_t lines;
-	bool torn;             /* the last of them was, in part */
-	bool held;             /* whoever reads does not */
+/* So many bytes of lines may wait: some thousands, more than the server's budget lets through in a burst. */
+#define LOG_BACKLOG (1 << 20)
+
+/* What could not be written yet, and how many lines never will be. Zeroed, with `waits` set or not. */
+struct log_backlog {
+	uint64_t missing;      /* lines that were left out since the last one that was not: said before the next one */
+	bool torn;             /* the last of them was written in part */
+	bool full;             /* there was no room for the last one */
+	char *buf;             /* whole lines that wait for their reader, from `start` to `end`; NULL: none */
+	size_t start, end;
+	void (*waits)(struct log_backlog *b); /* a first one does: call log_flush when the descriptor takes more */
 };
 
 struct log {
@@ -31,7 +37,7 @@ struct log {
 	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
 	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
-	struct log_gap *gap;   /* said once it ends; nobody waits long for who reads pipe or terminal, then. NULL: neither */
+	struct log_backlog *backlog; /* of who reads a pipe or terminal, and what is missing. NULL: we wait, and say nothing */
 	bool regular;          /* fd was a file from the start: nobody has to read it */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */
@@ -97,5 +103,14 @@ void log_end(struct log_event *e);
  * not valid UTF-8 become \xNN. Writes at most cap - 1 bytes and a NUL; returns buf. cap must not be 0.
  */
 char *log_safe(char *buf, size_t cap, const void *bytes, size_t len);
+
+/*
+ * Write what waits in the backlog as far as that goes without waiting. True: all of it. A line that is logged does that
+ * as well.
+ */
+bool log_flush(const struct log *l);
+
+/* Give up what waits still. Closes nothing. */
+void log_forget(const struct log *l);
 
 #endif

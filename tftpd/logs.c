@@ -1,7 +1,8 @@
-/* Opening the log, and summing up what network boots do by the dozen. */
+/* Opening the log, waiting for who reads it, and summing up what network boots do by the dozen. */
 #include "logs.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,12 +82,52 @@ static void period_over(struct loop_timer *t, mono_t now)
 	memset(g->clients, 0, sizeof(g->clients));
 }
 
-void logs_init(struct logs *g, struct loop *loop, const struct log *log)
+static void reader_ready(struct loop_fd *io, short revents, mono_t now)
+{
+	struct logs *g = (struct logs *)((char *)io - offsetof(struct logs, reader));
+
+	(void)revents;
+	(void)now;
+	if (log_flush(g->log))
+		loop_fd_del(g->loop, io);
+}
+
+/* Without memory for that, the next line tries it. */
+static void line_waits(struct log_backlog *b)
+{
+	struct logs *g = (struct logs *)((char *)b - offsetof(struct logs, backlog));
+
+	loop_fd_del(g->loop, &g->reader);
+	loop_fd_add(g->loop, &g->reader, g->log->fd, POLLOUT, reader_ready);
+}
+
+void logs_init(struct logs *g, struct loop *loop, struct log *log)
 {
 	memset(g, 0, sizeof(*g));
 	g->loop = loop;
 	g->log = log;
+	g->backlog.waits = line_waits;
+	g->reader.index = LOOP_UNSET;
+	log->backlog = &g->backlog;
 	loop_timer_init(&g->period, period_over);
+}
+
+/* How long the end may wait for who reads the log. */
+#define PATIENCE MONO_SEC
+
+void logs_free(struct logs *g)
+{
+	mono_t until = mono_now() + PATIENCE, now;
+	struct pollfd p = {.events = POLLOUT};
+
+	if (g->log == NULL)
+		return;
+	p.fd = g->log->fd;
+	loop_fd_del(g->loop, &g->reader);
+	g->backlog.waits = NULL;
+	while (!log_flush(g->log) && (now = mono_now()) < until)
+		poll(&p, 1, 1 + (int)((until - now) / MONO_MS));
+	log_forget(g->log);
 }
 
 /* With -v everything has a line, and nothing needs summing up. */

@@ -38,13 +38,19 @@ const char *logs_trouble(const struct log *l, const struct config *c, char text[
 
 struct logs {
 	struct loop *loop;
-	const struct log *log;
+	struct log *log;
+	struct log_backlog backlog;        /* lines that their reader is too slow for */
+	struct loop_fd reader;             /* the log's descriptor, while they wait */
 	struct loop_timer period;          /* runs while there is something to sum up */
 	uint64_t misses, probes;           /* that had no line */
 	struct { struct addr host; unsigned misses; } clients[LOGS_CLIENTS];
 };
 
-void logs_init(struct logs *g, struct loop *loop, const struct log *log);
+/* The log must stay where it is: from now on lines wait for who reads it, and the loop does not. */
+void logs_init(struct logs *g, struct loop *loop, struct log *log);
+
+/* Give who reads the log a moment for what waits still. */
+void logs_free(struct logs *g);
 
 /* The level for a line about a file that this client asked for and that is not there. */
 enum log_level logs_missed(struct logs *g, const struct addr *peer, mono_t now);

@@ -558,7 +558,6 @@ int server_init(struct server *s, const struct config *config, const struct log 
 
 	s->config = config;
 	s->log = *log;
-	s->log.gap = &s->log_gap;
 	s->policy = (struct transfer_policy){
 		.first = config->first,
 		.give_up = config->give_up,
@@ -606,6 +605,7 @@ void server_free(struct server *s)
 			close(s->path_fd[i]);
 	limit_free(&s->limits);
 	exchange_free(&s->exchange);
+	logs_free(&s->logs);
 	loop_free(&s->loop);
 }
 

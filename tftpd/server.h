@@ -44,7 +44,6 @@ struct server {
 	struct exchange exchange;
 	const struct config *config;
 	struct log log;
-	struct log_gap log_gap;
 	struct logs logs;
 	struct notify notify;
 	mono_t started;

@@ -538,33 +538,170 @@ START_TEST(a_file_that_was_not_renamed_is_left_open)
 }
 END_TEST
 
-START_TEST(nobody_waits_for_who_does_not_read)
+/* Lines of growing numbers, from `n` on. */
+static void number(struct sink *s, unsigned *n, unsigned many)
 {
-	struct log_gap gap = {.lines = 0};
-	struct sink s;
-	unsigned n = 0, read = 0;
+	for (unsigned i = 0; i < many; i++)
+		log_line(&s->log, LOG_LEVEL_INFO, "line %u", (*n)++);
+}
+
+/* The reader takes what there is; it must be in order. Returns the number that comes next. */
+static unsigned read_numbers(struct sink *s, unsigned next)
+{
 	char want[64];
+	const char *line;
+
+	while ((line = next_line(s)) != NULL) {
+		snprintf(want, sizeof(want), "line %u", next);
+		ck_assert_str_eq(line, want);
+		next++;
+	}
+	return next;
+}
+
+START_TEST(lines_wait_for_a_slow_reader)
+{
+	struct log_backlog backlog = {.missing = 0};
+	unsigned n = 0, read = 0;
+	struct sink s;
 
 	open_sink(&s, LOG_LEVEL_INFO);
-	s.log.gap = &gap;
-	for (; gap.lines < 10; n++)
-		log_line(&s.log, LOG_LEVEL_INFO, "line");
-	while (read < n - 10) {
-		MUST(strcmp(next_line(&s), "line") == 0);
-		read++;
+	s.log.backlog = &backlog;
+	number(&s, &n, 10000);
+	read = read_numbers(&s, read);
+	ck_assert_uint_lt(read, n);
+	while (!log_flush(&s.log))
+		read = read_numbers(&s, read);
+	number(&s, &n, 1);
+	ck_assert_uint_eq(read_numbers(&s, read), n);
+	ck_assert_uint_eq(backlog.missing, 0);
+	ck_assert_ptr_null(backlog.buf);
+}
+END_TEST
+
+/* One that takes a line now and then: waiting for each would take longer than this test may. */
+START_TEST(a_slow_reader_holds_up_nobody)
+{
+	struct log_backlog backlog = {.missing = 0};
+	struct sink s;
+	unsigned n = 0;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.backlog = &backlog;
+	number(&s, &n, 1000);
+	for (int i = 0; i < 500; i++) {
+		MUST(next_line(&s) != NULL);
+		number(&s, &n, 10);
 	}
-	log_line(&s.log, LOG_LEVEL_INFO, "again");
+	log_forget(&s.log);
+}
+END_TEST
+
+static unsigned told;
+
+static void tell(struct log_backlog *b)
+{
+	(void)b;
+	told++;
+}
+
+START_TEST(the_first_line_that_waits_is_told)
+{
+	struct log_backlog backlog = {.waits = tell};
+	unsigned n = 0, read = 0;
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.backlog = &backlog;
+	number(&s, &n, 1);
+	ck_assert_uint_eq(told, 0);
+	number(&s, &n, 10000);
+	ck_assert_uint_eq(told, 1);
+	while (!log_flush(&s.log))
+		read = read_numbers(&s, read);
+	read = read_numbers(&s, read);
+	number(&s, &n, 10000);
+	ck_assert_uint_eq(told, 2);
+	log_forget(&s.log);
+	ck_assert_ptr_null(backlog.buf);
+}
+END_TEST
+
+/* There is an end to it: then lines are left out, all in one place, and counted. */
+START_TEST(what_nobody_reads_is_counted)
+{
+	struct log_backlog backlog = {.missing = 0};
+	unsigned n = 0, read = 0;
+	char want[64];
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.backlog = &backlog;
+	while (backlog.missing < 10)
+		number(&s, &n, 1);
+	while (read < n - 10) {
+		const char *line = next_line(&s);
+
+		if (line == NULL) {
+			log_flush(&s.log);
+			continue;
+		}
+		snprintf(want, sizeof(want), "line %u", read++);
+		MUST(strcmp(line, want) == 0);
+	}
+	log_flush(&s.log);
 	snprintf(want, sizeof(want), "%d lines are missing here: they could not be written", 10);
 	ck_assert_str_eq(next_line(&s), want);
-	ck_assert_str_eq(next_line(&s), "again");
-	ck_assert_uint_eq(gap.lines, 0);
+	number(&s, &n, 1);
+	ck_assert_uint_eq(read_numbers(&s, n - 1), n);
+	ck_assert_uint_eq(backlog.missing, 0);
+}
+END_TEST
+
+/* A reader that goes on, but too slowly for what comes: long gaps rather than one at each line. */
+START_TEST(gaps_are_few)
+{
+	struct log_backlog backlog = {.missing = 0};
+	unsigned n = 0, gaps = 0;
+	const char *line;
+	struct sink s;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.backlog = &backlog;
+	for (int i = 0; i < 30000; i++) {
+		number(&s, &n, 5);
+		line = next_line(&s);
+		gaps += line != NULL && strstr(line, "missing") != NULL;
+	}
+	ck_assert_uint_le(gaps, 3);
+	ck_assert_uint_gt(backlog.missing + gaps, 0);
+	log_forget(&s.log);
+}
+END_TEST
+
+START_TEST(a_reader_that_has_gone_is_not_waited_for)
+{
+	struct log_backlog backlog = {.missing = 0};
+	struct sink s;
+	unsigned n = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	open_sink(&s, LOG_LEVEL_INFO);
+	s.log.backlog = &backlog;
+	number(&s, &n, 1000);
+	close(s.out);
+	for (unsigned i = 0; i < n && !log_flush(&s.log); i++)
+		;
+	ck_assert(log_flush(&s.log));
+	ck_assert_uint_gt(backlog.missing, 0);
+	ck_assert_ptr_null(backlog.buf);
 }
 END_TEST
 
 /* As on a full disk. */
 START_TEST(a_line_that_was_cut_spoils_no_other)
 {
-	struct log_gap gap = {.lines = 0};
+	struct log_backlog backlog = {.missing = 0};
 	struct rlimit all, few;
 	int dir = unit_dir_open();
 	struct log log;
@@ -573,7 +710,7 @@ START_TEST(a_line_that_was_cut_spoils_no_other)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/log", dir);
 	log_init(&log, -1, LOG_LEVEL_INFO);
 	MUST(log_file(&log, path) == 0);
-	log.gap = &gap;
+	log.backlog = &backlog;
 	log.clock = false;
 	signal(SIGXFSZ, SIG_IGN);
 	MUST(getrlimit(RLIMIT_FSIZE, &all) == 0);
@@ -619,4 +756,6 @@ UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_a
     the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
     a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use,
     a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open,
-    nobody_waits_for_who_does_not_read, a_line_that_was_cut_spoils_no_other, times_are_added_where_nobody_else_does)
+    lines_wait_for_a_slow_reader, a_slow_reader_holds_up_nobody, the_first_line_that_waits_is_told,
+    what_nobody_reads_is_counted, gaps_are_few, a_reader_that_has_gone_is_not_waited_for,
+    a_line_that_was_cut_spoils_no_other, times_are_added_where_nobody_else_does)
