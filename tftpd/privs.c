@@ -65,10 +65,29 @@ int privs_find(struct privs *p, const struct config *c, char error[CONFIG_ERROR_
 	return EX_OSERR;
 }
 
+/* EPERM is what a container without CAP_SETGID says, and a user namespace made without rights (unshare -r). */
 static int failed(const char *what, const struct privs *p, char error[CONFIG_ERROR_MAX])
 {
-	snprintf(error, CONFIG_ERROR_MAX, "cannot become user \"%.64s\": %s: %s", p->user, what, strerror(errno));
+	if (errno == EINVAL)
+		snprintf(error, CONFIG_ERROR_MAX, "cannot become user \"%.64s\", whom this user namespace does not have "
+		    "(/proc/self/uid_map); --user root stays who is root here", p->user);
+	else
+		snprintf(error, CONFIG_ERROR_MAX, "cannot become user \"%.64s\": %s: %s%s", p->user, what, strerror(errno),
+		    errno == EPERM ? " (no such right in this container or user namespace; --user root stays who is root here)" : "");
 	return EX_OSERR;
+}
+
+/*
+ * Who stays who he is may have to keep his groups: a user namespace that somebody without rights made never lets go of
+ * them (/proc/self/setgroups), and they are no more than what started us had.
+ */
+static int drop_groups(const struct privs *p, char error[CONFIG_ERROR_MAX])
+{
+	if (setgroups((size_t)p->ngroups, p->groups) == 0)
+		return 0;
+	if (errno == EPERM && p->uid == geteuid() && p->gid == getegid())
+		return 0;
+	return failed("setgroups", p, error);
 }
 
 /* Root's rights must be out of reach now, whatever this kernel or container makes of the calls above. */
@@ -86,13 +105,16 @@ static bool regained(const struct privs *p)
 
 int privs_drop(const struct privs *p, int root, bool low_ports, int *jailed, char error[CONFIG_ERROR_MAX])
 {
+	int status;
+
 	*jailed = 0;
 	if (root >= 0 && geteuid() == 0)
 		*jailed = fchdir(root) == 0 && chroot(".") == 0 ? 1 : -errno;
 	if (!p->change)
 		return 0;
-	if (setgroups((size_t)p->ngroups, p->groups) != 0)
-		return failed("setgroups", p, error);
+	status = drop_groups(p, error);
+	if (status != 0)
+		return status;
 	if (setresgid(p->gid, p->gid, p->gid) != 0)
 		return failed("setgid", p, error);
 	if (low_ports && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)

@@ -214,6 +214,21 @@ else
 	skip "who a native server becomes: no mount namespaces here"
 fi
 
+# Root of a user namespace may have nobody else to become, and groups that it cannot give up.
+if unshare -r true 2>/dev/null; then
+	for user in root nobody; do
+		timeout 10 unshare -r "$tftpd" --check --user $user "$tmp/root" >"$tmp/said" 2>&1
+		status=$?
+		case $user in
+		root) check "root of a user namespace may stay root ($(cat "$tmp/said"))" test $status = 0 ;;
+		nobody) check "or is told that nobody else is there" \
+			sh -c "test $status = 78 && grep -q 'cannot become user \"nobody\".*--user root stays' '$tmp/said'" ;;
+		esac
+	done
+else
+	skip "root of a user namespace: there are none here"
+fi
+
 # A syslog that is started anew has another socket, and the server, in its chroot, finds it.
 cat >"$tmp/syslog.pl" <<'END'
 use Socket;
