@@ -43,7 +43,7 @@ static int open_root(struct names *n, const char *directory, char error[CONFIG_E
 	return r->label != NULL ? 0 : EX_OSERR;
 }
 
-/* As with tftp-hpa, one that is not there keeps nobody from the others. */
+/* One that is not there keeps nobody from the others: so it is with tftp-hpa, and with a client's own directory. */
 static void leave_out(struct names *n, char error[CONFIG_ERROR_MAX])
 {
 	size_t len = strlen(n->left_out);
@@ -126,9 +126,16 @@ static int open_candidates(struct names *n, char error[CONFIG_ERROR_MAX])
 		path[len] = '\0';
 		if (len > 0)
 			status = open_candidate(n, path, error);
+		if (status == EX_NOINPUT) {
+			leave_out(n, error);
+			status = 0;
+		}
 		at += len + (at[len] == ':');
 	}
-	if (status == 0 && n->nroots == 0) {
+	if (status == 0 && n->nroots == 0 && n->left_out[0] != '\0') {
+		memcpy(error, n->left_out, CONFIG_ERROR_MAX);
+		status = EX_NOINPUT;
+	} else if (status == 0 && n->nroots == 0) {
 		snprintf(error, CONFIG_ERROR_MAX, "--root \"%.160s\" names no directory", n->config->roots);
 		status = EX_USAGE;
 	}

@@ -75,6 +75,17 @@ for bad in 'x{ip' 'x}' "$tmp/{name}" ''; do
 	timeout 5 "$tftpd" --port 0 --root "$bad" >"$tmp/out" 2>&1
 	check "--root $bad is refused as a wrong command line" test $? = 64
 done
+start_tftpd absent --root "$tmp/nothing/{mac}:$tmp/missing:$tmp/by/{ip}:$tmp/root"
+answer "the others of --root are served where some are not there" 'R pxelinux.0 octet' 'served 6 *'
+for absent in nothing missing; do
+	check "$absent is named" grep -q "cannot serve \"$tmp/$absent\": No such file or directory.*going on without" "$log"
+done
+stop "$pid"
+timeout 5 "$tftpd" --port 0 --root "$tmp/nothing/{mac}:$tmp/missing" >"$tmp/out" 2>&1
+check "where none is there the server does not start" test $? = 66
+check "and names them all" grep -q 'nothing.*missing' "$tmp/out"
+timeout 5 "$tftpd" --check --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
+check "--check finds the one that is missing" test $? = 78
 
 # The MAC comes from the kernel's neighbours, so it takes two machines.
 if ip netns add "files$$" 2>/dev/null; then
