@@ -4,6 +4,8 @@
  */
 #include "endpoint.h"
 
+#include "prefetch.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -287,15 +289,6 @@ static void feed(struct endpoint *e, mono_t now)
 	pump_touched(x, now);
 }
 
-#define CACHE_LINE 64
-
-/* Of thousands of sessions each is cold when its packet comes: its memory is fetched while the kernel copies that. */
-static void warm(const struct session *s)
-{
-	for (size_t at = 0; at < sizeof(*s); at += CACHE_LINE)
-		__builtin_prefetch((const char *)s + at);
-}
-
 /* True if there may be more. Only a listener, which stays, is asked again. */
 static bool receive(struct endpoint *e, mono_t now)
 {
@@ -303,8 +296,9 @@ static bool receive(struct endpoint *e, mono_t now)
 	int batch = e->batch;
 	int n;
 
+	/* Of thousands of sessions each is cold when its packet comes: it is fetched while the kernel copies that. */
 	if (!listener)
-		warm(e->only);
+		prefetch(e->only, sizeof(*e->only));
 	n = udp_recv(&e->udp, e->exchange->batch, batch);
 	if (n <= 0)
 		return false;

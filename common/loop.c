@@ -10,6 +10,8 @@
  */
 #include "loop.h"
 
+#include "prefetch.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -129,17 +131,6 @@ static void leave_crowd(struct loop *l, struct loop_fd *h)
 			l->woken[i].data.ptr = NULL;
 }
 
-#define CACHE_LINE 64
-
-/* In a crowd each is cold, and what follows it in memory too: the next one is fetched while this one is dealt with. */
-static void warm(const struct loop_fd *h)
-{
-	if (h == NULL)
-		return;
-	__builtin_prefetch(h);
-	__builtin_prefetch((const char *)h + CACHE_LINE);
-}
-
 static void crowd_ready(struct loop_fd *io, short revents, mono_t now)
 {
 	struct loop *l = (struct loop *)((char *)io - offsetof(struct loop, crowd_io));
@@ -151,8 +142,9 @@ static void crowd_ready(struct loop_fd *io, short revents, mono_t now)
 	for (int i = 0; i < l->nwoken; i++) {
 		struct loop_fd *h = l->woken[i].data.ptr;
 
+		/* In a crowd each is cold, and what follows it in memory too: it comes while this one is dealt with. */
 		if (i + 1 < l->nwoken)
-			warm(l->woken[i + 1].data.ptr);
+			prefetch(l->woken[i + 1].data.ptr, 2 * PREFETCH_LINE);
 		/* A callback may have removed it. */
 		if (h != NULL)
 			h->ready(h, (short)l->woken[i].events, now);

@@ -71,9 +71,10 @@ transfer: transfer_int options packet retransmit store monotime
 transfer_int: transfer options packet retransmit store monotime
 transfer_send: transfer transfer_int options packet retransmit store monotime
 transfer_recv: transfer transfer_int options packet retransmit store monotime
-loop: monotime
+prefetch:
+loop: monotime prefetch
 udp: addr
-endpoint: transfer packet udp loop addr store monotime
+endpoint: transfer packet udp loop addr store monotime prefetch
 store_temp:
 store_commit: store behind store_temp
 store_file: store store_commit store_temp netascii ahead behind
