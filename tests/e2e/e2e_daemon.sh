@@ -130,6 +130,21 @@ check "with status 0" test $? = 0
 told=$("$tftpd" --explain 192.0.2.7 read file --deny 192.0.2.0/24 "$tmp/root")
 check "--explain knows who is denied" test "${told%not answered at all}" != "$told"
 
+# Root of a user namespace may have nobody else to become, and groups that it cannot give up.
+if unshare -r true 2>/dev/null; then
+	for user in root nobody; do
+		timeout 10 unshare -r "$tftpd" --check --user $user "$tmp/root" >"$tmp/said" 2>&1
+		status=$?
+		case $user in
+		root) check "root of a user namespace may stay root ($(cat "$tmp/said"))" test $status = 0 ;;
+		nobody) check "or is told that nobody else is there" \
+			sh -c "test $status = 78 && grep -q 'cannot become user \"nobody\".*--user root stays' '$tmp/said'" ;;
+		esac
+	done
+else
+	skip "root of a user namespace: there are none here"
+fi
+
 # ---- as root --------------------------------------------------------------------------------------------------------
 
 if [ "$(id -u)" -ne 0 ] || ! id nobody >/dev/null 2>&1; then
@@ -212,21 +227,6 @@ if unshare --mount sh "$tmp/as" "$tmp/passwd.none" true 2>/dev/null; then
 	done
 else
 	skip "who a native server becomes: no mount namespaces here"
-fi
-
-# Root of a user namespace may have nobody else to become, and groups that it cannot give up.
-if unshare -r true 2>/dev/null; then
-	for user in root nobody; do
-		timeout 10 unshare -r "$tftpd" --check --user $user "$tmp/root" >"$tmp/said" 2>&1
-		status=$?
-		case $user in
-		root) check "root of a user namespace may stay root ($(cat "$tmp/said"))" test $status = 0 ;;
-		nobody) check "or is told that nobody else is there" \
-			sh -c "test $status = 78 && grep -q 'cannot become user \"nobody\".*--user root stays' '$tmp/said'" ;;
-		esac
-	done
-else
-	skip "root of a user namespace: there are none here"
 fi
 
 # A syslog that is started anew has another socket, and the server, in its chroot, finds it.

@@ -319,7 +319,7 @@ inherit() {
 	shift
 	log=$tmp/inherit.log
 	: >"$log"
-	perl -e "$opener" "$how" "$port" "$tftpd" "$@" "$tmp/root" >"$log" 2>&1 </dev/null &
+	perl -e "$opener" "$how" "$port" "$tftpd" --user "$whoami" "$@" "$tmp/root" >"$log" 2>&1 </dev/null &
 	pid=$!
 	pids="$pids $pid"
 	eventually test -s "$log"
