@@ -1,4 +1,7 @@
-/* What counts as a transfer: forged requests get an answer, and nobody else has less for it. */
+/*
+ * What counts as a transfer: forged requests get an answer, and nobody else has less for it; a finished upload is in
+ * nobody's way, but not before it has said that it is finished.
+ */
 #include "listen.h"
 #include "server.h"
 #include "unit.h"
@@ -18,14 +21,14 @@ static int dir;
 
 static void begin(void)
 {
-	static char path[64], *argv[] = {"tftpd", "--address", "127.0.0.1:0", path, NULL};
+	static char path[64], *argv[] = {"tftpd", "--create", "--address", "127.0.0.1:0", path, NULL};
 	char error[CONFIG_ERROR_MAX], data[1500] = "";
 	struct log log;
 
 	dir = unit_dir_open();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
 	unit_dir_put(dir, "file", data, sizeof(data), 0644);
-	ck_assert_msg(config_parse(&config, 4, argv, error) == 0, "%s", error);
+	ck_assert_msg(config_parse(&config, 5, argv, error) == 0, "%s", error);
 	log_init(&log, -1, LOG_LEVEL_ERROR);
 	MUST(server_init(&server, &config, &log) == 0);
 	MUST(names_open(&server.names, &config, error) == 0 && listen_open(&server, error) == 0);
@@ -37,16 +40,22 @@ static void end(void)
 	unit_dir_close(dir);
 }
 
-/* A socket that has asked for the file. */
-static int ask(void)
+/* A socket that has sent this request. */
+static int request(const char *bytes, size_t len)
 {
-	static const char request[] = "\0\1file\0octet";
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	MUST(fd >= 0);
-	MUST(sendto(fd, request, sizeof(request), 0, &server.listeners[0].addr.sa, sizeof(struct sockaddr_in)) ==
-	    (ssize_t)sizeof(request));
+	MUST(sendto(fd, bytes, len, 0, &server.listeners[0].addr.sa, sizeof(struct sockaddr_in)) == (ssize_t)len);
 	return fd;
+}
+
+/* One that has asked for the file. */
+static int ask(void)
+{
+	static const char read[] = "\0\1file\0octet";
+
+	return request(read, sizeof(read));
 }
 
 /* What has arrived at the server is dealt with. */
@@ -102,4 +111,46 @@ START_TEST(those_that_never_answered_are_no_crowd)
 }
 END_TEST
 
-UNIT_MAIN("limit", those_that_never_answered_are_no_crowd)
+/* The next packet that has come, if it is the ACK of this block; where to send what follows. */
+static bool acked(int fd, char block, struct sockaddr_in *from)
+{
+	socklen_t len = sizeof(*from);
+	char packet[600];
+	ssize_t n = recvfrom(fd, packet, sizeof(packet), MSG_DONTWAIT, (struct sockaddr *)from, &len);
+
+	return n == 4 && packet[1] == 4 && packet[3] == block;
+}
+
+/* Its socket is full, as send_run leaves it, when the last block comes: somebody who needs the place has to wait. */
+START_TEST(an_upload_keeps_its_place_until_its_last_ack_has_left)
+{
+	static const char write[] = "\0\2new\0octet";
+	struct sockaddr_in from;
+	struct session *s;
+	int fd;
+
+	begin();
+	fd = request(write, sizeof(write));
+	serve();
+	MUST(acked(fd, 0, &from));
+	s = &server.jobs->session;
+	s->waits = true;
+	s->endpoint->waiting = s;
+	MUST(sendto(fd, "\0\3\0\1new", 7, 0, (struct sockaddr *)&from, sizeof(from)) == 7);
+	serve();
+	ck_assert_int_eq(unit_dir_holds(dir, "new", "new", 3), 1);
+	ck_assert_uint_eq(server.limits.finished.n, 1);
+	ck_assert(!limit_make_room(&server.limits, mono_now()));
+	ck_assert_uint_eq(server.njobs, 1);
+	ck_assert(!acked(fd, 1, &from));
+	loop_fd_events(&server.loop, &s->endpoint->io, POLLIN | POLLOUT);
+	serve();
+	ck_assert(acked(fd, 1, &from));
+	ck_assert(limit_make_room(&server.limits, mono_now()));
+	ck_assert_uint_eq(server.njobs, 0);
+	close(fd);
+	end();
+}
+END_TEST
+
+UNIT_MAIN("limit", those_that_never_answered_are_no_crowd, an_upload_keeps_its_place_until_its_last_ack_has_left)
