@@ -268,10 +268,10 @@ char *log_safe(char *buf, size_t cap, const void *bytes, size_t len)
 
 #define FACILITY_DAEMON (3 << 3)
 
-/* Whether lines wait for a reader: of a pipe, a terminal, a socket. Nobody reads a file, and syslog is not waited for. */
+/* Whether lines wait for a reader: of a pipe, a terminal, a socket, syslog's included. A file has none. */
 static bool has_reader(const struct log *l)
 {
-	return l->backlog != NULL && !l->regular && l->dir < 0 && l->tag == NULL;
+	return l->backlog != NULL && !l->regular && l->dir < 0;
 }
 
 static bool takes_more(const struct log *l)
@@ -296,8 +296,8 @@ static void empty(struct log_backlog *b)
 
 /*
  * Room for so many bytes at the end. What waits is moved to the front when that is less than half of all, so that it is
- * moved rarely; and once a line was left out, so are all until there is room for many: one long gap is easier to read than
- * a hundred short ones.
+ * moved rarely; and once a line was left out, so are all until there is room for many: one long gap is easier to read
+ * than a hundred short ones.
  */
 static bool make_room(struct log_backlog *b, size_t len)
 {
@@ -315,24 +315,33 @@ static bool make_room(struct log_backlog *b, size_t len)
 	return !b->full;
 }
 
-/* All but the first `skip` bytes of a line waits for its reader. */
+/* All but the first `skip` bytes of a line wait for its reader. It may have no newline at its end: here it gets one. */
 static bool hold(struct log_backlog *b, const struct iovec iov[2], size_t skip)
 {
 	size_t first;
 
-	if (!make_room(b, iov[0].iov_len + iov[1].iov_len))
+	if (!make_room(b, iov[0].iov_len + iov[1].iov_len + 1))
 		return false;
 	first = b->end;
 	for (int i = 0; i < 2; i++) {
 		memcpy(b->buf + b->end, iov[i].iov_base, iov[i].iov_len);
 		b->end += iov[i].iov_len;
 	}
+	if (b->buf[b->end - 1] != '\n')
+		b->buf[b->end++] = '\n';
 	if (waiting(b) == b->end - first) {
 		b->start += skip;
 		if (b->waits != NULL)
 			b->waits(b);
 	}
 	return true;
+}
+
+static ssize_t write_out(const struct log *l, const struct iovec *iov, int n)
+{
+	ssize_t done = writev(l->fd, iov, n);
+
+	return done < 0 && l->tag != NULL && errno != EAGAIN && syslog_again(l) ? writev(l->fd, iov, n) : done;
 }
 
 /* So many lines at once: transfers have their turn between. */
@@ -343,13 +352,14 @@ static bool write_first(const struct log *l)
 {
 	struct log_backlog *b = l->backlog;
 	const char *line = b->buf + b->start, *end = memchr(line, '\n', waiting(b));
-	size_t len = (size_t)(end - line) + 1;
-	ssize_t n = write(l->fd, line, len);
+	size_t len = (size_t)(end - line) + 1, newline = l->tag != NULL ? 1 : 0;
+	struct iovec iov = {.iov_base = (void *)line, .iov_len = len - newline};
+	ssize_t n = write_out(l, &iov, 1);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	b->missing += n < 0;
-	b->start += n < 0 ? len : (size_t)n;
+	b->start += n < 0 ? len : (size_t)n + newline;
 	return true;
 }
 
@@ -365,8 +375,9 @@ static void write_waiting(const struct log *l)
 }
 
 /*
- * One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. A reader
- * that is slow, or has stopped, would stop us, and all transfers with us: no line is worth that, so they wait in memory.
+ * One write. `line` ends in a newline. A failed write is not an event: there is nowhere to report it, but later. A
+ * reader that is slow, or has stopped, would stop us, and all transfers with us: no line is worth that, so they wait in
+ * memory.
  */
 static void put(const struct log *l, enum log_level level, const char *line, size_t len)
 {
@@ -386,11 +397,9 @@ static void put(const struct log *l, enum log_level level, const char *line, siz
 		iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>", (int)level);
 	}
 	if (!has_reader(l) || (waiting(b) == 0 && takes_more(l)))
-		n = writev(l->fd, iov, 2);
+		n = write_out(l, iov, 2);
 	else
 		errno = EAGAIN;
-	if (n < 0 && l->tag != NULL && errno != EAGAIN && syslog_again(l))
-		n = writev(l->fd, iov, 2);
 	if (b == NULL)
 		return;
 	if (n == (ssize_t)(iov[0].iov_len + iov[1].iov_len)) {

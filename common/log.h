@@ -37,7 +37,7 @@ struct log {
 	const char *tag;       /* fd is a socket to syslog: each line begins with its priority and this; NULL: it does not */
 	int devices;           /* then: the directory with syslog's socket, which may be another one later; -1: out of reach */
 	bool journal;          /* each line begins with "<N>", its level, which the journal takes off */
-	struct log_backlog *backlog; /* of who reads a pipe or terminal, and what is missing. NULL: we wait, and say nothing */
+	struct log_backlog *backlog; /* of who reads pipe, terminal, syslog; and what is missing. NULL: wait, say nothing */
 	bool regular;          /* fd was a file from the start: nobody has to read it */
 	bool clock;            /* each line says when: nobody adds that later */
 	int dir;               /* a file: the directory it is in, and its name, so that it can be opened again; else -1 */

@@ -579,6 +579,34 @@ START_TEST(lines_wait_for_a_slow_reader)
 }
 END_TEST
 
+START_TEST(lines_wait_for_a_slow_syslog)
+{
+	struct log_backlog backlog = {.missing = 0};
+	unsigned n = 0, read = 0;
+	char got[256], want[64];
+	struct sink s;
+	ssize_t len;
+
+	open_sink(&s, LOG_LEVEL_INFO);
+	MUST(fcntl(s.in, F_SETFL, O_NONBLOCK) == 0);
+	s.log.backlog = &backlog;
+	s.log.tag = "in.tftpd";
+	number(&s, &n, 2000);
+	while (read < n) {
+		len = recv(s.out, got, sizeof(got) - 1, MSG_DONTWAIT);
+		if (len < 0) {
+			MUST(backlog.buf != NULL);
+			log_flush(&s.log);
+			continue;
+		}
+		got[len] = '\0';
+		snprintf(want, sizeof(want), "<30>in.tftpd[%d]: line %u", (int)getpid(), read++);
+		ck_assert_str_eq(got, want);
+	}
+	ck_assert_uint_eq(backlog.missing, 0);
+}
+END_TEST
+
 /* One that takes a line now and then: waiting for each would take longer than this test may. */
 START_TEST(a_slow_reader_holds_up_nobody)
 {
@@ -756,6 +784,6 @@ UNIT_MAIN("log", plain_words_stay_as_they_are, controls_quotes_and_backslashes_a
     the_journal_is_known_by_its_stream, syslog_gets_facility_level_and_tag_without_a_newline,
     a_file_is_reopened_by_its_name, a_file_that_cannot_be_reopened_stays_in_use,
     a_file_behind_a_link_is_reopened_where_that_led, a_file_that_was_not_renamed_is_left_open,
-    lines_wait_for_a_slow_reader, a_slow_reader_holds_up_nobody, the_first_line_that_waits_is_told,
+    lines_wait_for_a_slow_reader, lines_wait_for_a_slow_syslog, a_slow_reader_holds_up_nobody, the_first_line_that_waits_is_told,
     what_nobody_reads_is_counted, gaps_are_few, a_reader_that_has_gone_is_not_waited_for,
     a_line_that_was_cut_spoils_no_other, times_are_added_where_nobody_else_does)
