@@ -61,6 +61,7 @@ counted() { grep -q '^status ' "$log"; }
 check "SIGUSR1 logs the counters" eventually counted
 check "and a line for the running transfer" grep -q '^running read file=file peer=127.0.0.1:[0-9]* state=sending bytes=1536 ' "$log"
 check "with what has been sent" grep -q '^status up=[0-9]*s running=1 sent=1 received=0 bytes-sent=6 ' "$log"
+# Four; the client would stay for thirty.
 before=$(date +%s)
 kill -TERM $server
 check "the manager hears that it stops" eventually heard "STOPPING=1"
@@ -68,7 +69,7 @@ wait $server
 status=$?
 took=$(($(date +%s) - before))
 check "it ends well (status $status)" test $status = 0
-check "running transfers are given a few seconds, and no more ($took)" test $took -ge 2 -a $took -le 5
+check "running transfers are given a few seconds, and no more ($took)" test $took -ge 2 -a $took -lt 20
 kill $reader 2>/dev/null
 
 # ---- the log --------------------------------------------------------------------------------------------------------
@@ -143,7 +144,8 @@ storm=$!
 pids="$pids $storm"
 check "a log that nobody reads holds up nobody" eventually gone_or_zombie "$storm"
 check "and the server serves" timeout 10 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
-cat <&9 >"$tmp/held.text" &
+: >"$tmp/held.text"
+cat <&9 >>"$tmp/held.text" &
 reader=$!
 pids="$pids $reader"
 all_there() { [ "$(grep -c '^refused write .*xxx' "$tmp/held.text")" = 800 ] && grep -q '^sent file=small' "$tmp/held.text"; }
