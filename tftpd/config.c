@@ -610,6 +610,7 @@ static void defaults(struct config *c)
 	};
 }
 
+/* tftp-hpa lets files that exist be replaced without -c; else it takes --create to allow anything. */
 bool config_uploads(const struct config *c)
 {
 	return !c->read_only && (c->create || c->hpa);

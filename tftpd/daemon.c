@@ -166,10 +166,13 @@ int daemon_detach(struct daemon *d)
 	close(ends[0]);
 	d->ready = ends[1];
 	setsid();
+	/* Standard error is whoever's who waits for us to be ready. */
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != STDERR_FILENO || !d->detach)
-			dup2(null, fd);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		close(null);
+	}
 	return chdir("/") == 0 ? 0 : -errno;
 }
 

@@ -222,7 +222,7 @@ int explain_check(const struct names *n, const struct lists *l, const struct log
 	if (logs_trouble(log, c, unlasting) != NULL)
 		say(out, "note", unlasting);
 	say(out, "runs as", user[0] != '\0' ? user : "whoever starts it");
-	say(out, "uploads", c->read_only || (!c->create && !c->hpa) ? "off" : c->create ? "on, of new files too" :
+	say(out, "uploads", !config_uploads(c) ? "off" : c->create ? "on, of new files too" :
 	    "only over files that exist");
 	say(out, "permissions", c->permissive ? "what the user below may" : "files must be o+r, and o+w for uploads");
 	say(out, "names", c->tolerant ? "tolerant" : "strict");

@@ -321,8 +321,7 @@ static int switched_off(const struct config *c, bool write)
 {
 	if (c->reject_all)
 		return PATH_REJECTED;
-	/* tftp-hpa lets files that exist be replaced without -c; else it takes --create to allow anything. */
-	return write && (c->read_only || (!c->create && !c->hpa)) ? PATH_NO_UPLOADS : 0;
+	return write && !config_uploads(c) ? PATH_NO_UPLOADS : 0;
 }
 
 int names_find(const struct names *n, const struct names_ask *ask, struct names_found *f)
