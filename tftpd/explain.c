@@ -128,6 +128,8 @@ int explain_request(const struct names *n, const struct lists *l, FILE *out, cha
 	say(out, ask.write ? "wants to write" : "wants to read", ask.name);
 	if (denied(&l->access, &ask, out))
 		return 1;
+	if (n->left_out[0] != '\0')
+		say(out, "passed over", n->left_out);
 	err = names_find(n, &ask, &found);
 	if (err != 0)
 		return verdict(n, &ask, &found, err, out);

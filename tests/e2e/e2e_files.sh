@@ -86,6 +86,9 @@ check "where none is there the server does not start" test $? = 66
 check "and names them all" grep -q 'nothing.*missing' "$tmp/out"
 timeout 5 "$tftpd" --check --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
 check "--check finds the one that is missing" test $? = 78
+"$tftpd" --explain 127.0.0.1 read pxelinux.0 --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
+check "--explain says that it is passed over, and what is served" \
+	test "$(grep -c '^passed over .*nothing": No such\|^verdict .*served' "$tmp/out")" = 2
 
 # The MAC comes from the kernel's neighbours, so it takes two machines.
 if ip netns add "files$$" 2>/dev/null; then
