@@ -409,7 +409,7 @@ static void put(const struct log *l, enum log_level level, const char *line, siz
 	if (has_reader(l) && (n >= 0 || errno == EAGAIN || errno == EINTR))
 		held = hold(b, iov, n > 0 ? (size_t)n : 0);
 	b->missing += !held;
-	b->torn |= !held && n > 0;
+	b->torn = !held && (b->torn || n > 0);
 }
 
 /* There is room again, perhaps. */
