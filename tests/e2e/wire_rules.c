@@ -48,10 +48,13 @@ static uint16_t own_port(struct wire *v6)
 	return 0;
 }
 
-/* The next request, at `w`; answers go out from a port of their own. */
+/*
+ * The next request, at `w`, and not one that is repeated because this test was slow to answer; answers go out from a port
+ * of their own.
+ */
 static void take_at(struct wire *w, int op)
 {
-	ck_assert_str_eq(wire_expect_request(w, op), "name");
+	ck_assert_str_eq(wire_expect_new_request(w, op), "name");
 	wire_open(&tid, "127.0.0.1");
 	tid.peer = w->from;
 }
@@ -165,12 +168,12 @@ START_TEST(unanswered_request_is_repeated_as_often_as_told)
 	client_start(&c, "get", "--retries", "0", url, "local", NULL);
 	wire_expect_request(&listener, OP_RRQ);
 	ends(SILENT);
-	ck_assert(!wire_recv(&listener, 0));
+	wire_expect_nothing(&listener);
 	client_start(&c, "get", "--retries", "1", "--timeout", "1", url, "local", NULL);
 	wire_expect_request(&listener, OP_RRQ);
 	wire_expect_request(&listener, OP_RRQ);
 	ends(SILENT);
-	ck_assert(!wire_recv(&listener, 0));
+	wire_expect_nothing(&listener);
 }
 END_TEST
 
@@ -179,7 +182,7 @@ START_TEST(time_in_all_is_kept)
 	listen_here();
 	file_write(target, "old", 3);
 	/* long enough for a busy machine to get to the first block */
-	client_start(&c, "get", "--max-time", "3", url, "local", NULL);
+	client_start(&c, "get", "--max-time", "6", url, "local", NULL);
 	take(OP_RRQ);
 	wire_data(&tid, 1, data, 512);
 	wire_expect_ack(&tid, 1);
@@ -221,7 +224,7 @@ START_TEST(small_upload_is_not_tried_in_smaller_blocks)
 	wire_expect_data(&tid, 1, data, 100);
 	ends(SILENT);
 	says("--max-time");
-	ck_assert(!wire_recv(&listener, 0));
+	wire_expect_no_new_request(&listener);
 }
 END_TEST
 
@@ -300,7 +303,7 @@ START_TEST(pipe_survives_a_server_that_cannot_be_asked)
 	take(OP_WRQ);
 	wire_ack(&tid, 0);
 	wire_expect_data(&tid, 1, data, 512);
-	wire_close(&tid);
+	wire_deafen(&tid);
 	take_at(&third, OP_WRQ);
 	wire_ack(&tid, 0);
 	wire_read_rest(&tid, 512, data, 900);
@@ -419,7 +422,7 @@ END_TEST
 START_TEST(server_that_is_not_there_is_followed_at_once)
 {
 	listen_twice();
-	wire_close(&listener);
+	wire_deafen(&listener);
 	client_start(&c, "get", url, "local", NULL);
 	take_at(&second, OP_RRQ);
 	wire_write_rest(&tid, 512, data, 700);
@@ -451,7 +454,7 @@ START_TEST(server_that_was_silent_is_asked_last_from_then_on)
 		wire_write_rest(&tid, 512, data, 700);
 		wire_close(&tid);
 	}
-	ck_assert_msg(!wire_recv(&listener, 0), "it is asked again while another one answers");
+	wire_expect_nothing(&listener); /* while another one answers */
 	/* now the other one lacks it */
 	take_at(&second, OP_RRQ);
 	wire_error(&tid, 1, "not here");
@@ -472,6 +475,7 @@ START_TEST(server_that_breaks_off_is_followed_and_the_file_is_whole)
 	wire_open(&tid, "127.0.0.1");
 	ends(0);
 	ck_assert(file_is(target, "something else", 14));
+	wire_forget(&listener);
 	client_start(&c, "get", "--blksize", "512", url, "local", NULL);
 	take(OP_RRQ);
 	wire_data(&tid, 1, data + 1000, 512);
@@ -492,20 +496,22 @@ static void breaks_off_on_stdout(bool goes_away, int status)
 	listen_here();
 	wire_open(&second, "127.0.0.1");
 	snprintf(both, sizeof(both), "tftp://127.0.0.1:%u,127.0.0.1:%u/name", wire_port(&listener), wire_port(&second));
-	client_start(&c, "get", "--timeout", "1", both, "-", NULL);
+	/* an answer that this test sends late would be none, and the second server the next to be asked */
+	client_start(&c, "get", "--timeout", "2", both, "-", NULL);
 	take(OP_RRQ);
 	wire_data(&tid, 1, data, 512);
 	wire_expect_ack(&tid, 1);
 	if (goes_away)
-		wire_close(&tid);
+		wire_deafen(&tid);
 	ends(status);
 	ck_assert(file_is(c.out, data, 512));
-	ck_assert(!wire_recv(&second, 0));
+	wire_expect_nothing(&second);
 	/* With --timeout it is five intervals that it waits, and not half a minute. */
 	int acks = 0;
 	while (!goes_away && wire_recv(&tid, 0))
 		acks += wire_op(&tid) == OP_ACK;
 	ck_assert_int_le(acks, 8);
+	wire_close(&tid);
 	wire_close(&listener);
 	wire_close(&second);
 }
@@ -537,13 +543,16 @@ END_TEST
 START_TEST(server_that_was_silent_is_trusted_again_once_it_answers)
 {
 	listen_here();
-	client_start(&c, "get", "--timeout", "1", "--retries", "2", "--no-options", url, url, url, ".", NULL);
+	client_start(&c, "get", "--timeout", "2", "--retries", "2", "--no-options", url, url, url, ".", NULL);
 	for (int i = 0; i < 3; i++)
 		wire_expect_request(&listener, OP_RRQ);
 	take(OP_RRQ);
 	wire_write_rest(&tid, 512, data, 700);
-	for (int i = 0; i < 3; i++)
+	wire_expect_new_request(&listener, OP_RRQ);
+	for (int i = 0; i < 2; i++) {
 		wire_expect_request(&listener, OP_RRQ);
+		ck_assert(listener.again);
+	}
 	ends(SILENT);
 	says("2 of 3 files failed");
 }
@@ -569,14 +578,14 @@ START_TEST(upload_that_is_refused_stays_refused)
 	take(OP_WRQ);
 	wire_error(&tid, 2, "no");
 	ends(ACCESS);
-	ck_assert(!wire_recv(&second, 0));
+	wire_expect_nothing(&second);
 }
 END_TEST
 
 START_TEST(answer_from_another_address_is_named)
 {
 	listen_here();
-	client_start(&c, "get", "--retries", "1", url, "local", NULL);
+	client_start(&c, "get", "--retries", "1", "--timeout", "3", url, "local", NULL);
 	wire_expect_request(&listener, OP_RRQ);
 	wire_open(&second, "127.0.0.2");
 	second.peer = listener.from;
@@ -614,6 +623,7 @@ START_TEST(local_address_and_ports_are_as_told)
 		wire_write_rest(&tid, 512, data, 10);
 		ends(0);
 		wire_close(&tid);
+		wire_forget(&listener);
 	}
 	/* no port is left */
 	snprintf(range, sizeof(range), "%u:%u", wire_port(&listener), wire_port(&listener));
@@ -626,13 +636,19 @@ END_TEST
 /* The one port that a firewall lets through is in use until a complete transfer has dallied: the next file waits for it. */
 START_TEST(files_follow_each_other_on_a_single_port)
 {
-	char range[32];
+	char range[32], urls[3][128], name[8];
 	listen_here();
 	uint16_t port = own_port(NULL);
 	snprintf(range, sizeof(range), "%u:%u", port, port);
-	client_start(&c, "get", "--parallel", "2", "-R", range, url, url, url, ".", NULL);
+	/* names of their own, or from one port a request that is repeated would look like the next file's */
+	for (int i = 0; i < 3; i++)
+		snprintf(urls[i], sizeof(urls[i]), "tftp://127.0.0.1:%u/name%d", wire_port(&listener), i);
+	client_start(&c, "get", "--parallel", "2", "-R", range, urls[0], urls[1], urls[2], ".", NULL);
 	for (int i = 0; i < 3; i++) {
-		take(OP_RRQ);
+		snprintf(name, sizeof(name), "name%d", i);
+		ck_assert_str_eq(wire_expect_new_request(&listener, OP_RRQ), name);
+		wire_open(&tid, "127.0.0.1");
+		tid.peer = listener.from;
 		wire_write_rest(&tid, 512, data, 700);
 		wire_close(&tid);
 	}
@@ -751,7 +767,8 @@ END_TEST
 START_TEST(verbose_sums_up_and_quiet_says_nothing)
 {
 	listen_here();
-	client_start(&c, "-v", "get", "--no-options", url, "local", NULL);
+	/* nothing is to be sent again where this test is slow to answer */
+	client_start(&c, "-v", "get", "--timeout", "20", "--no-options", url, "local", NULL);
 	take(OP_RRQ);
 	wire_write_rest(&tid, 512, data, 700);
 	ends(0);
@@ -760,6 +777,7 @@ START_TEST(verbose_sums_up_and_quiet_says_nothing)
 	says("no options");
 	says("0 resent");
 	wire_close(&tid);
+	wire_forget(&listener);
 	client_start(&c, "-v", "-q", "get", url, "local", NULL);
 	take(OP_RRQ);
 	wire_oack(&tid, "tsize", "5", NULL);
@@ -820,6 +838,7 @@ START_TEST(progress_is_shown_when_told_and_only_then)
 		wire_expect_ack(&tid, 2);
 		ends(0);
 		wire_close(&tid);
+		wire_forget(&listener);
 		ck_assert_int_eq(i, strstr(client_said(&c), "name") && strstr(client_said(&c), "512 B"));
 	}
 }

@@ -98,7 +98,7 @@ static void session(unsigned short columns)
 
 static void take(const char *name, int op)
 {
-	ck_assert_str_eq(wire_expect_request(&listener, op), name);
+	ck_assert_str_eq(wire_expect_new_request(&listener, op), name);
 	wire_open(&tid, "127.0.0.1");
 	tid.peer = listener.from;
 }

@@ -47,6 +47,9 @@ bool wire_try(struct wire *w, const char *host, uint16_t port)
 	struct sockaddr_storage local;
 	address(&local, host, port);
 	w->len = 0;
+	w->had.oack = false;
+	w->had.data = w->had.ack = -1;
+	w->had.request = 0;
 	w->fd = socket(local.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ck_assert_msg(w->fd >= 0, "socket: %s", strerror(errno));
 	/* room for whole windows, so that nothing is lost that the test did not lose on purpose */
@@ -236,6 +239,43 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Whether `block` comes after `newest`, within half of the 16-bit range. */
+static bool after(int newest, unsigned block)
+{
+	return newest < 0 || (uint16_t)(block - (unsigned)newest - 1) < 0x7fff;
+}
+
+static uint64_t hash_of(const struct wire *w)
+{
+	uint64_t hash = 14695981039346656037u; /* FNV-1a, never 0 here */
+	for (size_t i = 0; i < w->len; i++)
+		hash = (hash ^ w->buf[i]) * 1099511628211u;
+	return hash | 1;
+}
+
+/* Tells repeats from what is new, and remembers it. */
+static void notice(struct wire *w)
+{
+	int op = wire_op(w);
+	unsigned block = wire_block(w);
+	w->again = false;
+	if (op == OP_OACK) {
+		w->again = w->had.oack;
+		w->had.oack = true;
+	} else if (op == OP_DATA || op == OP_ACK) {
+		int *newest = op == OP_DATA ? &w->had.data : &w->had.ack;
+		w->again = !after(*newest, block);
+		if (!w->again)
+			*newest = (int)block;
+		w->had.oack = false;
+	} else if (op == OP_RRQ || op == OP_WRQ) {
+		uint64_t hash = hash_of(w);
+		w->again = hash == w->had.request && wire_from_port(w) == w->had.port;
+		w->had.request = hash;
+		w->had.port = wire_from_port(w);
+	}
+}
+
 bool wire_recv(struct wire *w, int ms)
 {
 	int64_t until = now_ms() + ms;
@@ -248,6 +288,7 @@ bool wire_recv(struct wire *w, int ms)
 			ssize_t n = recvfrom(w->fd, w->buf, sizeof(w->buf), MSG_DONTWAIT, from, &size);
 			if (n >= 0) {
 				w->len = (size_t)n;
+				notice(w);
 				return true;
 			}
 		}
@@ -260,6 +301,22 @@ void wire_drain(struct wire *w, int ms)
 {
 	for (int i = 0; i < 100000 && wire_recv(w, ms); i++)
 		;
+}
+
+void wire_forget(struct wire *w)
+{
+	wire_drain(w, 0);
+	w->had.oack = false;
+	w->had.data = w->had.ack = -1;
+	w->had.request = 0;
+}
+
+void wire_deafen(struct wire *w)
+{
+	struct sockaddr_storage self;
+	socklen_t len = sizeof(self);
+	ck_assert_int_eq(getsockname(w->fd, (struct sockaddr *)&self, &len), 0);
+	ck_assert_msg(connect(w->fd, (struct sockaddr *)&self, len) == 0, "connect: %s", strerror(errno));
 }
 
 int wire_op(const struct wire *w)
@@ -299,15 +356,27 @@ static bool before(unsigned block, unsigned wanted)
 	return (uint16_t)(wanted - block) != 0 && (uint16_t)(wanted - block) < 0x8000;
 }
 
+/*
+ * The next datagram that is of this kind, or anything else that is not a repeat. A block before the wanted one is one,
+ * whether or not this socket has had it: its first copy may have been taken by wire_drain(), or a test's own reading.
+ */
+static bool next_of(struct wire *w, int op, unsigned block)
+{
+	while (wire_recv(w, WIRE_WAIT)) {
+		bool numbered = op == OP_DATA || op == OP_ACK;
+		bool wanted = wire_op(w) == op && (!numbered || wire_block(w) == block);
+		if (!wanted && (w->again || (numbered && wire_op(w) == op && before(wire_block(w), block))))
+			continue;
+		return true;
+	}
+	return false;
+}
+
 void wire_expect_data_at(const char *file, int line, struct wire *w, unsigned block, const void *payload, size_t len)
 {
 	block &= 0xffff;
-	for (;;) {
-		if (!wire_recv(w, WIRE_WAIT))
-			ck_abort_msg("%s:%d: no DATA %u came", file, line, block);
-		if (wire_op(w) != OP_DATA || !before(wire_block(w), block))
-			break;
-	}
+	if (!next_of(w, OP_DATA, block))
+		ck_abort_msg("%s:%d: no DATA %u came", file, line, block);
 	if (wire_op(w) != OP_DATA || wire_block(w) != block)
 		ck_abort_msg("%s:%d: DATA %u should have come and not %s", file, line, block, described(w));
 	if (w->len - 4 != len)
@@ -319,19 +388,15 @@ void wire_expect_data_at(const char *file, int line, struct wire *w, unsigned bl
 void wire_expect_ack_at(const char *file, int line, struct wire *w, unsigned block)
 {
 	block &= 0xffff;
-	for (;;) {
-		if (!wire_recv(w, WIRE_WAIT))
-			ck_abort_msg("%s:%d: no ACK %u came", file, line, block);
-		if (wire_op(w) != OP_ACK || !before(wire_block(w), block))
-			break;
-	}
+	if (!next_of(w, OP_ACK, block))
+		ck_abort_msg("%s:%d: no ACK %u came", file, line, block);
 	if (wire_op(w) != OP_ACK || wire_block(w) != block)
 		ck_abort_msg("%s:%d: ACK %u should have come and not %s", file, line, block, described(w));
 }
 
 void wire_expect_error_at(const char *file, int line, struct wire *w, int code)
 {
-	if (!wire_recv(w, WIRE_WAIT))
+	if (!next_of(w, OP_ERROR, 0))
 		ck_abort_msg("%s:%d: no ERROR came", file, line);
 	if (wire_op(w) != OP_ERROR || (code >= 0 && wire_block(w) != (unsigned)code))
 		ck_abort_msg("%s:%d: ERROR %d should have come and not %s", file, line, code, described(w));
@@ -339,27 +404,37 @@ void wire_expect_error_at(const char *file, int line, struct wire *w, int code)
 		ck_abort_msg("%s:%d: the ERROR has no text that ends in one NUL: %s", file, line, described(w));
 }
 
-void wire_expect_silence_at(const char *file, int line, struct wire *w)
+void wire_expect_silence_at(const char *file, int line, struct wire *w, int ms)
 {
-	if (wire_recv(w, WIRE_QUIET))
+	if (wire_recv(w, ms))
 		ck_abort_msg("%s:%d: nothing should have come, but %s did", file, line, described(w));
 }
 
 void wire_expect_oack_at(const char *file, int line, struct wire *w, const char *options, size_t len)
 {
-	if (!wire_recv(w, WIRE_WAIT))
+	if (!next_of(w, OP_OACK, 0))
 		ck_abort_msg("%s:%d: no OACK came", file, line);
 	if (wire_op(w) != OP_OACK || w->len != 2 + len || memcmp(w->buf + 2, options, len))
-		ck_abort_msg("%s:%d: another OACK should have come and not %s", file, line, described(w));
+		ck_abort_msg("%s:%d: an OACK of %zu bytes from \"%s\" on should have come and not %s", file, line,
+		    2 + len, options, described(w));
 }
 
-const char *wire_expect_request_at(const char *file, int line, struct wire *w, int op)
+const char *wire_expect_request_at(const char *file, int line, struct wire *w, int op, bool fresh)
 {
-	if (!wire_recv(w, WIRE_WAIT))
-		ck_abort_msg("%s:%d: no request came", file, line);
+	do
+		if (!wire_recv(w, WIRE_WAIT))
+			ck_abort_msg("%s:%d: no%s request came", file, line, fresh ? " new" : "");
+	while (fresh && w->again);
 	if (wire_op(w) != op || w->len < 4 || w->buf[w->len - 1] != 0)
 		ck_abort_msg("%s:%d: a request (%d) should have come and not %s", file, line, op, described(w));
 	return (const char *)w->buf + 2;
+}
+
+void wire_expect_no_new_request_at(const char *file, int line, struct wire *w)
+{
+	while (wire_recv(w, 0))
+		if (!w->again)
+			ck_abort_msg("%s:%d: no other request should have come, but %s did", file, line, described(w));
 }
 
 const char *wire_option(const struct wire *w, const char *name)

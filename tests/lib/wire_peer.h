@@ -36,6 +36,13 @@ struct wire {
 	struct sockaddr_storage peer; /* where packets go */
 	struct sockaddr_storage from; /* who sent the last datagram received */
 	size_t len;                   /* and its bytes */
+	bool again;                   /* it repeats what this socket has had, as the other end's timer does */
+	struct {
+		bool oack;            /* and neither DATA nor ACK since */
+		int data, ack;        /* the newest block, -1: none */
+		uint16_t port;        /* of the last request */
+		uint64_t request;     /* its hash */
+	} had;
 	uint8_t buf[65536];
 };
 
@@ -73,29 +80,39 @@ void wire_oack(struct wire *w, const char *first, ...) __attribute__((sentinel))
 bool wire_recv(struct wire *w, int ms);
 /* Throw away what has arrived and arrives within `ms` of silence. */
 void wire_drain(struct wire *w, int ms);
+/* The same with what has arrived, before something new begins that may look the same: none of it counts as a repeat. */
+void wire_forget(struct wire *w);
+/* The port stays taken and hears nobody: whoever sends there is told "port unreachable", and nobody else can have it. */
+void wire_deafen(struct wire *w);
 
 int wire_op(const struct wire *w);         /* of the last datagram received; 0: too short */
 unsigned wire_block(const struct wire *w); /* block number or error code */
 
 /*
- * What must come next; otherwise the test fails and says which line wanted it. Repeats of earlier DATA and ACK, which a
- * slow test provokes, are skipped. The answer's sender becomes the peer where `w` follows it (wire_follow).
+ * What must come next; otherwise the test fails and says which line wanted it. What is not wanted and a repeat (again),
+ * which a slow test provokes, is skipped. The answer's sender becomes the peer where `w` follows it (wire_follow).
  */
 #define wire_expect_data(w, block, payload, len) wire_expect_data_at(__FILE__, __LINE__, w, block, payload, len)
 #define wire_expect_ack(w, block) wire_expect_ack_at(__FILE__, __LINE__, w, block)
 #define wire_expect_error(w, code) wire_expect_error_at(__FILE__, __LINE__, w, code)
-#define wire_expect_silence(w) wire_expect_silence_at(__FILE__, __LINE__, w)
+#define wire_expect_silence(w) wire_expect_silence_at(__FILE__, __LINE__, w, WIRE_QUIET)
+/* The same where it would have come by now. */
+#define wire_expect_nothing(w) wire_expect_silence_at(__FILE__, __LINE__, w, 0)
 /* The options, byte for byte, as one string literal with its NULs ("blksize\0" "512\0" without the last one). */
 #define wire_expect_oack(w, options) wire_expect_oack_at(__FILE__, __LINE__, w, options, sizeof(options))
-/* A request; the strings are left in w->buf. Returns the name. */
-#define wire_expect_request(w, op) wire_expect_request_at(__FILE__, __LINE__, w, op)
+/* A request; the strings are left in w->buf. Returns the name. The second form: not the last one once more. */
+#define wire_expect_request(w, op) wire_expect_request_at(__FILE__, __LINE__, w, op, false)
+#define wire_expect_new_request(w, op) wire_expect_request_at(__FILE__, __LINE__, w, op, true)
+/* No request has come beyond those that were taken, and repeats of the last one. */
+#define wire_expect_no_new_request(w) wire_expect_no_new_request_at(__FILE__, __LINE__, w)
 
 void wire_expect_data_at(const char *file, int line, struct wire *w, unsigned block, const void *payload, size_t len);
 void wire_expect_ack_at(const char *file, int line, struct wire *w, unsigned block);
 void wire_expect_error_at(const char *file, int line, struct wire *w, int code);
-void wire_expect_silence_at(const char *file, int line, struct wire *w);
+void wire_expect_silence_at(const char *file, int line, struct wire *w, int ms);
 void wire_expect_oack_at(const char *file, int line, struct wire *w, const char *options, size_t len);
-const char *wire_expect_request_at(const char *file, int line, struct wire *w, int op);
+const char *wire_expect_request_at(const char *file, int line, struct wire *w, int op, bool fresh);
+void wire_expect_no_new_request_at(const char *file, int line, struct wire *w);
 
 /* The value of an option in the request or OACK received last, or NULL. */
 const char *wire_option(const struct wire *w, const char *name);
