@@ -243,14 +243,10 @@ START_TEST(data_whose_ack_is_lost_comes_again)
 	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 	wire_expect_data(&w, 1, data, 512);
 	wire_follow(&w);
-	ck_assert(wire_recv(&w, WIRE_WAIT));
-	ck_assert_int_eq(wire_op(&w), OP_DATA);
-	ck_assert_uint_eq(wire_block(&w), 1);
-	ck_assert_uint_eq(w.len, 516);
+	wire_expect_data(&w, 1, data, 512);
 	wire_ack(&w, 1);
 	wire_expect_data(&w, 2, data + 512, 488);
-	ck_assert(wire_recv(&w, WIRE_WAIT));
-	ck_assert_uint_eq(wire_block(&w), 2);
+	wire_expect_data(&w, 2, data + 512, 488);
 	wire_ack(&w, 2);
 	ck_assert(server_logged(&s, "kernel", 1));
 	stop(&s);
@@ -274,14 +270,22 @@ END_TEST
 
 START_TEST(agreed_timeout_is_the_interval)
 {
-	/* 20 ms, where it would be 1 s, then 2 s, without: generous on a busy machine, and still a difference */
+	/*
+	 * 20 ms, where it would be 1 s, then 2 s, without: generous on a busy machine, and still a difference. One that
+	 * stands still for as long may have us ask once more: without, none of them would come so soon.
+	 */
 	struct server s;
+	int soon = 0;
 	start(&s, 100);
-	wire_request(&w, OP_RRQ, "kernel", "octet", "utimeout", "20000", NULL);
-	for (int i = 0; i < 3; i++) {
-		ck_assert_msg(wire_recv(&w, i ? 900 : WIRE_WAIT), "nothing came within the interval");
-		ck_assert_int_eq(wire_op(&w), OP_OACK);
+	for (int i = 0; i < 10 && soon < 2; i++) {
+		wire_close(&w);
+		wire_dial(&w, wire_local, s.port);
+		wire_request(&w, OP_RRQ, "kernel", "octet", "utimeout", "20000", NULL);
+		wire_expect_oack(&w, "utimeout\0" "20000");
+		for (soon = 0; soon < 2 && wire_recv(&w, 900); soon++)
+			ck_assert_int_eq(wire_op(&w), OP_OACK);
 	}
+	ck_assert_msg(soon == 2, "%d repeats came within the interval, and not 2", soon);
 	stop(&s);
 }
 END_TEST
@@ -293,13 +297,11 @@ START_TEST(unproven_peer_gets_few_packets_and_never_a_window)
 	start(&s, sizeof(data));
 	wire_request(&w, OP_RRQ, "kernel", "octet", "utimeout", "50000", "windowsize", "64", NULL);
 	int n = 0;
-	while (wire_recv(&w, 1000)) {
+	ck_assert(server_logged(&s, "kernel", 1)); /* it has given up */
+	for (; wire_recv(&w, n ? WIRE_QUIET : WIRE_WAIT); n++)
 		ck_assert_int_eq(wire_op(&w), OP_OACK);
-		n++;
-	}
 	ck_assert_int_ge(n, 2);
 	ck_assert_int_le(n, 6);
-	ck_assert(server_logged(&s, "kernel", 1));
 	stop(&s);
 }
 END_TEST
@@ -364,8 +366,9 @@ START_TEST(size_probe_is_not_a_failure)
 		wire_expect_oack(&w, "tsize\0" "1300\0" "blksize\0" "1468");
 		wire_follow(&w);
 		wire_error(&w, codes[i], "User aborted the transfer");
-		wire_expect_silence(&w);
 		ck_assert(server_logged(&s, "probe", i + 1));
+		wire_drain(&w, 0); /* where this test was slow, the OACK has come once more meanwhile */
+		wire_expect_silence(&w);
 	}
 	w.peer = server;
 	wire_request(&w, OP_RRQ, "kernel", "octet", "blksize", "1468", NULL);
@@ -451,10 +454,10 @@ START_TEST(many_acks_of_one_gap_cause_no_storm)
 		wire_expect_data(&w, b, data + (b - 1) * 512, 512);
 	for (int i = 0; i < 50; i++)
 		wire_ack(&w, 10);
-	int n = 0;
-	while (wire_recv(&w, WIRE_QUIET))
-		n++;
 	/* from 11 to 74, once */
+	int n = 0;
+	for (bool whole = false; wire_recv(&w, whole ? WIRE_QUIET : WIRE_WAIT); n++)
+		whole |= wire_block(&w) == 74;
 	ck_assert_int_ge(n, 10);
 	ck_assert_int_le(n, 128);
 	stop(&s);
@@ -483,10 +486,11 @@ static void read_past_the_wrap(unsigned wrap, const char *rollover)
 	for (uint64_t block = 1;; block++, at += 8) {
 		number = number == 65535 ? wrap : number + 1;
 		size_t n = len - at < 8 ? len - at : 8;
-		ck_assert(wire_recv(&w, WIRE_WAIT));
-		ck_assert_uint_eq(wire_block(&w), number);
-		ck_assert_uint_eq(w.len, n + 4);
-		ck_assert(!memcmp(w.buf + 4, data + at, n));
+		ck_assert_msg(wire_recv(&w, WIRE_WAIT), "no DATA %u (%zu bytes in)", number, at);
+		ck_assert_msg(wire_op(&w) == OP_DATA && wire_block(&w) == number && w.len == n + 4,
+		    "opcode %d, %u, %zu bytes and not DATA %u, %zu bytes (%zu bytes in)", wire_op(&w), wire_block(&w),
+		    w.len, number, n + 4, at);
+		ck_assert_msg(!memcmp(w.buf + 4, data + at, n), "DATA %u holds other bytes (%zu bytes in)", number, at);
 		if (block % 64 == 0 || n < 8)
 			wire_ack(&w, number);
 		if (n < 8)
@@ -659,11 +663,11 @@ START_TEST(sigterm_lets_a_running_transfer_end)
 }
 END_TEST
 
-/* How often each of these packets comes until nothing more does. */
-static void count_blocks(int op, unsigned copies[], size_t n)
+/* How often each of these packets comes: `most` of them in all, and whatever else does until nothing more comes. */
+static void count_blocks(int op, unsigned copies[], size_t n, unsigned most)
 {
 	memset(copies, 0, n * sizeof(copies[0]));
-	while (wire_recv(&w, WIRE_QUIET)) {
+	for (unsigned got = 0; wire_recv(&w, got < most ? WIRE_WAIT : WIRE_QUIET); got++) {
 		ck_assert_int_eq(wire_op(&w), op);
 		ck_assert_uint_lt(wire_block(&w), n);
 		copies[wire_block(&w)]++;
@@ -673,7 +677,8 @@ static void count_blocks(int op, unsigned copies[], size_t n)
 START_TEST(blocks_that_never_arrive_are_told_from_a_client_that_left)
 {
 	struct server s;
-	server_start(&s, "--give-up", "1", NULL);
+	/* long enough for a busy machine to acknowledge the first block of the one that left */
+	server_start(&s, "--give-up", "4", NULL);
 	wire_fill(data, sizeof(data), 1);
 	server_put(&s, "large", data, 5000);
 	server_put(&s, "left", data, 5000);
@@ -712,11 +717,11 @@ START_TEST(duplicate_sends_everything_so_many_times_more)
 	ck_assert(wire_recv(&w, WIRE_WAIT) && wire_recv(&w, WIRE_WAIT));
 	ck_assert_int_eq(wire_op(&w), OP_OACK);
 	wire_ack(&w, 0);
-	count_blocks(OP_DATA, copies, 8);
+	count_blocks(OP_DATA, copies, 8, 9);
 	for (unsigned block = 1; block <= 3; block++)
 		ck_assert_uint_eq(copies[block], 3);
 	wire_ack(&w, 3);
-	count_blocks(OP_DATA, copies, 8);
+	count_blocks(OP_DATA, copies, 8, 3);
 	ck_assert_uint_eq(copies[4], 3);
 	wire_ack(&w, 4);
 	ck_assert(server_logged(&s, "sent", 1));
