@@ -70,6 +70,66 @@ static void end(struct wire *o)
 	wire_close(o);
 }
 
+/*
+ * A request that waits for a place. The server lets it wait for 3 s; where this test is so slow that they are over, the
+ * refusal is right, and it is asked again, as clients do.
+ */
+struct waiting {
+	struct wire *w;
+	const char *name;
+	double asked;
+	unsigned again; /* so often */
+};
+
+static struct waiting ask(struct wire *o, const struct server *s, const char *host, const char *name)
+{
+	struct waiting q = {.w = o, .name = name};
+	dial_from(o, host, s->port);
+	q.asked = seconds();
+	wire_request(o, OP_RRQ, name, "octet", NULL);
+	return q;
+}
+
+static bool late(double asked)
+{
+	return seconds() - asked > 2.9;
+}
+
+/* Whether what has come is such a refusal; if so it has been asked again. */
+static bool asked_again(struct waiting *q)
+{
+	if (wire_op(q->w) != OP_ERROR || wire_block(q->w) != 0 || !late(q->asked))
+		return false;
+	q->again++;
+	q->asked = seconds();
+	wire_request(q->w, OP_RRQ, q->name, "octet", NULL);
+	return true;
+}
+
+static void still_waits(struct waiting *q)
+{
+	while (wire_recv(q->w, WIRE_QUIET))
+		if (!asked_again(q))
+			ck_abort_msg("it does not wait: opcode %d, %u after %.3f s", wire_op(q->w), wire_block(q->w),
+			    seconds() - q->asked);
+}
+
+/* It has its place: the first answer, from where the next packets go. */
+static void no_longer_waits(struct waiting *q, int op, unsigned number)
+{
+	do
+		ck_assert_msg(wire_recv(q->w, WIRE_WAIT), "no answer to the request for %s", q->name);
+	while (asked_again(q));
+	ck_assert_msg(wire_op(q->w) == op && wire_block(q->w) == number, "opcode %d, %u after %.3f s, and not %d, %u",
+	    wire_op(q->w), wire_block(q->w), seconds() - q->asked, op, number);
+	if (op != OP_DATA)
+		return;
+	ck_assert(q->w->len == 516 && memcmp(q->w->buf + 4, data, 512) == 0);
+	wire_follow(q->w);
+	wire_ack(q->w, 1);
+	wire_expect_data(q->w, 2, data + 512, 512);
+}
+
 /* The counter of that name in the status that it logs now. */
 static unsigned long status_of(const struct server *s, const char *counter)
 {
@@ -92,17 +152,15 @@ START_TEST(request_past_the_limit_waits_for_a_place)
 	start(&s);
 	occupy(&others[0], &s, "127.0.0.1");
 	occupy(&others[1], &s, "127.0.0.1");
-	dial_from(&w, "127.0.0.1", s.port);
-	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
-	wire_expect_silence(&w);
+	struct waiting q = ask(&w, &s, "127.0.0.1", "kernel");
+	still_waits(&q);
 	wire_request(&w, OP_RRQ, "kernel", "octet", NULL); /* repeated, it still waits once */
 	end(&others[0]);
-	wire_expect_data(&w, 1, data, 512);
-	wire_follow(&w);
-	wire_read_rest(&w, 512, data, 2000);
+	no_longer_waits(&q, OP_DATA, 1);
+	end(&w);
 	end(&others[1]);
 	ck_assert(server_logged(&s, "sent", 3));
-	ck_assert_uint_eq(server_log_count(&s, "refused"), 0);
+	ck_assert_uint_eq(server_log_count(&s, "refused"), q.again);
 	server_is_well(&s);
 	server_stop(&s);
 }
@@ -121,9 +179,10 @@ START_TEST(request_that_waited_in_vain_is_refused_with_words)
 	ck_assert(strstr((char *)w.buf + 4, "too many transfers") != NULL);
 	ck_assert(seconds() - began > 2.5);
 	ck_assert(server_logged(&s, "too many transfers", 1));
-	wire_request(&w, OP_RRQ, "nothing", "octet", NULL);
+	wire_close(&w);
+	struct waiting q = ask(&w, &s, "127.0.0.1", "nothing");
 	end(&others[0]);
-	wire_expect_error(&w, 1);
+	no_longer_waits(&q, OP_ERROR, 1);
 	server_stop(&s);
 }
 END_TEST
@@ -135,15 +194,13 @@ START_TEST(one_client_past_its_limit_holds_up_nobody_else)
 	start(&s);
 	occupy(&others[0], &s, "127.0.0.2");
 	occupy(&others[1], &s, "127.0.0.2");
-	dial_from(&others[2], "127.0.0.2", s.port);
-	wire_request(&others[2], OP_RRQ, "kernel", "octet", NULL);
-	wire_expect_silence(&others[2]);
+	struct waiting q = ask(&others[2], &s, "127.0.0.2", "kernel");
+	still_waits(&q);
 	occupy(&others[3], &s, "127.0.0.3");
 	end(&others[3]);
 	end(&others[1]);
-	wire_expect_data(&others[2], 1, data, 512);
-	wire_follow(&others[2]);
-	wire_read_rest(&others[2], 512, data, 2000);
+	no_longer_waits(&q, OP_DATA, 1);
+	end(&others[2]);
 	end(&others[0]);
 	server_is_well(&s);
 	server_stop(&s);
@@ -169,36 +226,55 @@ START_TEST(transfer_that_was_never_answered_makes_room)
 }
 END_TEST
 
-START_TEST(those_that_answered_before_come_before_strangers)
+static bool gets_data_1(struct wire *o)
 {
-	struct server s;
-	server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "2", NULL);
-	start(&s);
-	occupy(&w, &s, "127.0.0.9");
+	return wire_recv(o, WIRE_WAIT) && wire_op(o) == OP_DATA && wire_block(o) == 1;
+}
+
+/*
+ * Two places that others have, three strangers that wait, and one that has answered before. Says what is wrong, or
+ * NULL; it may be that this test was too slow for those that wait.
+ */
+static const char *wrong_order(struct server *s, double *asked)
+{
+	occupy(&w, s, "127.0.0.9");
 	end(&w);
-	occupy(&others[0], &s, "127.0.0.7");
-	occupy(&others[1], &s, "127.0.0.7");
-	for (int i = 2; i < 5; i++) {
-		dial_from(&others[i], "127.0.0.8", s.port);
-		wire_request(&others[i], OP_RRQ, "kernel", "octet", NULL);
-	}
-	wire_expect_silence(&others[4]);
-	dial_from(&w, "127.0.0.9", s.port);
-	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
-	wire_expect_silence(&w);
+	occupy(&others[0], s, "127.0.0.7");
+	occupy(&others[1], s, "127.0.0.7");
+	*asked = seconds();
+	for (int i = 2; i < 5; i++)
+		ask(&others[i], s, "127.0.0.8", "kernel");
+	if (wire_recv(&others[4], WIRE_QUIET))
+		return "a stranger does not wait";
+	ask(&w, s, "127.0.0.9", "kernel");
+	if (wire_recv(&w, WIRE_QUIET))
+		return "who answered before does not wait";
 	end(&others[0]);
-	wire_expect_data(&w, 1, data, 512);
+	if (!gets_data_1(&w))
+		return "who answered before does not get the first place";
 	wire_follow(&w);
 	wire_ack(&w, 1);
 	wire_expect_data(&w, 2, data + 512, 512);
-	wire_expect_silence(&others[2]);
+	if (wire_recv(&others[2], WIRE_QUIET))
+		return "a stranger gets a place that there is not";
 	end(&others[1]);
-	/* and the strangers in the order in which they came */
-	wire_expect_data(&others[2], 1, data, 512);
-	end(&w);
-	for (int i = 2; i < 5; i++)
-		wire_close(&others[i]);
-	server_stop(&s);
+	return gets_data_1(&others[2]) ? NULL : "strangers do not come in their order";
+}
+
+START_TEST(those_that_answered_before_come_before_strangers)
+{
+	const char *wrong = "";
+	double asked;
+	for (int i = 0; i < 5 && wrong != NULL; i++) {
+		struct server s;
+		server_start_at(&s, "0.0.0.0", 0, "--max-transfers", "2", NULL);
+		start(&s);
+		wrong = wrong_order(&s, &asked);
+		ck_assert_msg(wrong == NULL || late(asked), "%s, %.3f s after the first asked", wrong,
+		    seconds() - asked);
+		server_stop(&s);
+	}
+	ck_assert_msg(wrong == NULL, "this test is too slow each time: %s", wrong);
 }
 END_TEST
 
@@ -230,14 +306,10 @@ START_TEST(limit_on_open_files_is_told_and_kept)
 	start(&s);
 	for (int i = 0; i < 16; i++)
 		occupy(&others[i], &s, "127.0.0.1");
-	dial_from(&w, "127.0.0.1", s.port);
-	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
-	wire_expect_silence(&w);
+	struct waiting q = ask(&w, &s, "127.0.0.1", "kernel");
+	still_waits(&q);
 	end(&others[0]);
-	wire_expect_data(&w, 1, data, 512);
-	wire_follow(&w);
-	wire_ack(&w, 1);
-	wire_expect_data(&w, 2, data + 512, 512);
+	no_longer_waits(&q, OP_DATA, 1);
 	dial_from(&others[0], "127.0.0.1", s.port);
 	wire_request(&others[0], OP_RRQ, "kernel", "octet", NULL);
 	wire_expect_error(&others[0], 0);
@@ -312,6 +384,7 @@ START_TEST(used_up_ports_are_refused_with_words)
 	wire_expect_error(&w, 0);
 	ck_assert(server_logged(&s, "--port-range 31990:31991 is used up", 1));
 	end(&others[0]);
+	ck_assert(server_logged(&s, "sent", 1)); /* or the next request might be read before the last ACK */
 	occupy(&others[0], &s, "127.0.0.1");
 	end(&others[0]);
 	end(&others[1]);
@@ -339,11 +412,12 @@ START_TEST(port_of_a_transfer_that_was_never_answered_is_had)
 }
 END_TEST
 
+/* With an interval for which it stays 5 s, and not one. */
 static void upload(struct wire *o, const struct server *s, const char *name)
 {
 	dial_from(o, "127.0.0.1", s->port);
-	wire_request(o, OP_WRQ, name, "octet", NULL);
-	wire_expect_ack(o, 0);
+	wire_request(o, OP_WRQ, name, "octet", "timeout", "255", NULL);
+	wire_expect_oack(o, "timeout\0" "255");
 	wire_follow(o);
 	wire_data(o, 1, data, 100);
 	wire_expect_ack(o, 1);
@@ -465,11 +539,11 @@ START_TEST(forged_request_is_worth_little)
 		wire_send(&others[i], buf, len);
 		asked[i] = 28 + len;
 	}
-	sleep_ms(4500); /* three tries are over after 1 s and 2 s more */
+	/* it has given up on all but the refusal */
+	ck_assert_msg(server_logged(&s, "failed ", N - 1), "%s", server_log(&s));
 	for (size_t i = 0; i < N; i++) {
-		got[i] = answers(&others[i], 50, &packets[i]);
-		ck_assert_int_ge(packets[i], 1);
-		ck_assert_int_le(packets[i], 3);
+		got[i] = answers(&others[i], 0, &packets[i]);
+		ck_assert_msg(packets[i] >= 1 && packets[i] <= 3, "%s: %d packets", requests[i].name, packets[i]);
 		if (i < N - 1) {
 			ck_assert_msg(got[i] < 25 * asked[i], "%s: %zu bytes for %zu", requests[i].name, got[i], asked[i]);
 		} else {
@@ -490,6 +564,7 @@ START_TEST(log_lines_are_bounded_and_the_rest_is_counted)
 	start(&s);
 	dial_from(&w, "127.0.1.1", s.port);
 	dial_from(&others[0], "127.0.0.1", s.port);
+	double began = seconds();
 	for (int i = 0; i < 4000; i++) {
 		wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 		wire_request(&others[0], OP_RRQ, "nothing", "octet", NULL);
@@ -499,8 +574,9 @@ START_TEST(log_lines_are_bounded_and_the_rest_is_counted)
 	}
 	ck_assert(server_logged(&s, "left out", 1));
 	size_t lines = server_log_count(&s, "denied") + server_log_count(&s, "refused");
-	ck_assert_uint_ge(lines, 1000);
-	ck_assert_uint_lt(lines, 3000);
+	/* 1000, and 100 in each second that this took, with room for what is counted in full seconds */
+	double took = seconds() - began;
+	ck_assert_msg(lines >= 1000 && (double)lines < 2000 + 100 * took, "%zu lines in %.3f s", lines, took);
 	server_is_well(&s);
 	server_stop(&s);
 }
@@ -639,15 +715,19 @@ START_TEST(rate_is_kept_and_shared)
 	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s.port);
 	path_join(path, files_dir(), "a");
 	path_join(other, files_dir(), "b");
-	double began = seconds();
-	client_start(&a, "get", "--blksize", "1428", "--windowsize", "1", url, path, NULL);
-	client_start(&b, "get", "--blksize", "1428", "--windowsize", "32", url, other, NULL);
-	ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
-	double first = seconds() - began;
-	ck_assert_msg(client_wait(&b) == 0, "%s", client_said(&b));
-	double both = seconds() - began;
-	ck_assert(file_is(path, large, sizeof(large)) && file_is(other, large, sizeof(large)));
-	ck_assert_msg(both > 1.4, "%.3f s for 3 MB at 2 MB/s", both);
+	double first = 0;
+	/* where the machine holds up one of them the other may have it all: then once more */
+	for (int i = 0; i < 5 && first <= 1.1; i++) {
+		double began = seconds();
+		client_start(&a, "get", "--blksize", "1428", "--windowsize", "1", url, path, NULL);
+		client_start(&b, "get", "--blksize", "1428", "--windowsize", "32", url, other, NULL);
+		ck_assert_msg(client_wait(&a) == 0, "%s", client_said(&a));
+		first = seconds() - began;
+		ck_assert_msg(client_wait(&b) == 0, "%s", client_said(&b));
+		double both = seconds() - began;
+		ck_assert(file_is(path, large, sizeof(large)) && file_is(other, large, sizeof(large)));
+		ck_assert_msg(both > 1.4, "%.3f s for 3 MB at 2 MB/s", both);
+	}
 	ck_assert_msg(first > 1.1, "%.3f s: the other one had to wait", first);
 	server_stop(&s);
 }
@@ -665,8 +745,8 @@ START_TEST(rate_per_client_leaves_the_others_alone)
 	start(&s);
 	snprintf(url, sizeof(url), "tftp://127.0.0.1:%u/large", s.port);
 	path_join(path, files_dir(), "a");
-	client_start(&a, "get", "--blksize", "1428", url, path, NULL);
 	double began = seconds();
+	client_start(&a, "get", "--blksize", "1428", url, path, NULL);
 	for (int i = 0; i < 10; i++) {
 		occupy(&w, &s, "127.0.0.2");
 		end(&w);
