@@ -63,18 +63,43 @@ START_TEST(names_in_any_case_are_known)
 }
 END_TEST
 
+static void put_a(int dir)
+{
+	MUST(unlinkat(dir, "a", 0) == 0 || errno == ENOENT);
+	put(dir, "a");
+}
+
+static void put_other(int dir)
+{
+	MUST(unlinkat(dir, "other", 0) == 0 || errno == ENOENT);
+	put(dir, "other");
+}
+
+/* The answer right after a change; where this process had to wait so long that it counts as settled, after another. */
+static bool lacks_just_after(void (*change)(int dir), int dir, const char *name)
+{
+	bool lacks, late;
+
+	do {
+		time_t before = time(NULL);
+
+		change(dir);
+		lacks = lack(dir, name);
+		late = time(NULL) - before >= LISTING_SETTLED;
+	} while (lacks && late);
+	return lacks;
+}
+
 START_TEST(what_changed_just_now_is_not_remembered)
 {
 	int dir = unit_dir_open();
 
 	l = listings_new(LISTING_SETTLED);
-	ck_assert(!lack(dir, "a"));
-	put(dir, "a");
-	ck_assert(!lack(dir, "a"));
-	ck_assert(!lack(dir, "b"));
+	ck_assert(!lacks_just_after(put_other, dir, "a"));
+	ck_assert(!lacks_just_after(put_a, dir, "a"));
+	ck_assert(!lacks_just_after(put_a, dir, "b"));
 	/* tar and rsync set the time back, perhaps between two files. */
-	settle(dir);
-	ck_assert(!lack(dir, "b"));
+	ck_assert(!lacks_just_after(settle, dir, "b"));
 	listings_del(l);
 	unit_dir_close(dir);
 }
