@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +25,10 @@ int __wrap___asprintf_chk(char **s, int flag, const char *fmt, ...) __attribute_
 void __wrap_free(void *p);
 void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off);
 
-static unsigned left;
-static bool armed, goes_on, hit;
-static long live;
+/* Threads allocate and free beside the test. */
+static _Atomic unsigned left;
+static _Atomic bool armed, goes_on, hit;
+static _Atomic long live;
 
 void fault_alloc_fail(unsigned n, bool onwards)
 {
@@ -60,9 +62,9 @@ int fault_open_fds(void)
 
 static bool refuse(void)
 {
-	if (!armed || (left > 1 && left--))
+	/* one of two that come at the same time is the one */
+	if (!armed || (left > 0 && --left > 0) || (!goes_on && !atomic_exchange(&armed, false)))
 		return false;
-	armed = goes_on;
 	hit = true;
 	errno = ENOMEM;
 	return true;
