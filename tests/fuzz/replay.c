@@ -64,10 +64,14 @@ static int run_apart(const char *path)
 	if (pid < 0)
 		return 1;
 	if (pid == 0) {
-		alarm(20);
+		alarm(300);
 		_exit(run_file(path));
 	}
-	return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1;
+	if (waitpid(pid, &status, 0) != pid)
+		return 1;
+	if (WIFSIGNALED(status))
+		printf("%s: %s\n", path, strsignal(WTERMSIG(status)));
+	return status != 0;
 }
 
 static int run_corpus(const char *name)

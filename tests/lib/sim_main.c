@@ -133,7 +133,7 @@ int sim_main(int argc, char **argv, const struct sim_scenario *what)
 		verbose = true;
 		setvbuf(stdout, NULL, _IOLBF, 0);
 	}
-	tcase_set_timeout(tcase, 120);
+	tcase_set_timeout(tcase, 600);
 	tcase_add_loop_test(tcase, ends_well_for_these_seeds, 0, (int)((runs + SEEDS_PER_PROCESS - 1) / SEEDS_PER_PROCESS));
 	if (what->sum_up && !verbose)
 		tcase_add_test(tcase, all_seeds_together);

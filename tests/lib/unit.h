@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /*
- * UNIT_MAIN("name", test_a, test_b, ...): runs each test in a process of its own with a bound of 60 s (CK_FORK=no to
+ * UNIT_MAIN("name", test_a, test_b, ...): runs each test in a process of its own with a bound of 300 s (CK_FORK=no to
  * debug), prints Check's summary and fails when one fails.
  */
 #define UNIT_MAIN(label, ...) \
@@ -15,7 +15,7 @@
 		const TTest *const tests[] = {__VA_ARGS__}; \
 		Suite *suite = suite_create(label); \
 		TCase *tcase = tcase_create(label); \
-		tcase_set_timeout(tcase, 60); \
+		tcase_set_timeout(tcase, 300); \
 		for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) \
 			tcase_add_test(tcase, tests[i]); \
 		suite_add_tcase(suite, tcase); \
