@@ -51,8 +51,8 @@ static void raspberry_pi(const char *mode)
 	}
 	for (size_t i = 0; i < PI; i++)
 		wire_close(&pi[i]);
-	ck_assert(server_logged(&s, "file not found", 5));
-	ck_assert(server_logged(&s, "sent file=", 3));
+	server_expect_logged(&s, "file not found", 5);
+	server_expect_logged(&s, "sent file=", 3);
 	server_stop(&s);
 }
 
@@ -80,7 +80,7 @@ static void probe(const char *mode)
 		wire_error(&w, i % 2 == 0 ? 8 : 0, "User aborted the transfer");
 		wire_close(&w);
 	}
-	ck_assert(server_logged(&s, "probed file=kernel", 5));
+	server_expect_logged(&s, "probed file=kernel", 5);
 	ck_assert_uint_eq(server_log_count(&s, "failed"), 0);
 	server_stop(&s);
 }
@@ -143,9 +143,9 @@ static void silence(const char *seconds, bool survives)
 		wire_ack(&w, 3);
 		wire_expect_data(&w, 4, data + 1536, 464);
 		wire_ack(&w, 4);
-		ck_assert(server_logged(&s, "sent file=kernel", 1));
+		server_expect_logged(&s, "sent file=kernel", 1);
 	} else {
-		ck_assert(server_logged(&s, "failed read file=kernel", 1));
+		server_expect_logged(&s, "failed read file=kernel", 1);
 	}
 	wire_close(&w);
 	server_stop(&s);
@@ -180,7 +180,7 @@ START_TEST(relaxed_peer_may_change_its_port)
 			wire_ack(&other, 3);
 			wire_expect_data(&other, 4, data + 1536, 464);
 			wire_ack(&other, 4);
-			ck_assert(server_logged(&s, "sent file=kernel", 1));
+			server_expect_logged(&s, "sent file=kernel", 1);
 		} else {
 			wire_expect_error(&other, 5);
 		}
@@ -235,7 +235,7 @@ START_TEST(relaxed_peer_may_change_its_port_on_the_single_port)
 	wire_ack(&other, 3);
 	wire_expect_data(&other, 4, data + 1536, 464);
 	wire_ack(&other, 4);
-	ck_assert(server_logged(&s, "sent file=kernel", 1));
+	server_expect_logged(&s, "sent file=kernel", 1);
 	wire_ack(&late, 2);
 	wire_expect_data(&late, 3, data + 1024, 512);
 	wire_close(&late);
@@ -332,7 +332,7 @@ START_TEST(single_port_serves_a_crowd)
 			}
 		}
 	}
-	ck_assert(server_logged(&s, "sent file=kernel", n));
+	server_expect_logged(&s, "sent file=kernel", n);
 	for (size_t i = 0; i < n; i++)
 		wire_close(&crowd[i]);
 	server_is_well(&s);

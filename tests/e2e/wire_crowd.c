@@ -94,7 +94,7 @@ START_TEST(hundreds_of_transfers_run_at_once)
 		wire_close(crowd[i].w);
 	}
 	ck_assert_uint_eq(server_entries(&s), CROWD);
-	ck_assert(server_logged(&s, "machine-", CROWD));
+	server_expect_logged(&s, "machine-", CROWD);
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "machine-"), CROWD);
 	server_stop(&s);

@@ -35,7 +35,7 @@ START_TEST(read_without_options_comes_in_blocks_of_512)
 	start(&s, 1300);
 	wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 	wire_read_rest(&w, 512, data, 1300);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -101,7 +101,7 @@ START_TEST(stranger_that_vanishes_disturbs_nothing)
 	wire_ack(&w, 2);
 	wire_expect_data(&w, 3, data + 1024, 276);
 	wire_ack(&w, 3);
-	ck_assert(server_logged(&s, "sent", 1));
+	server_expect_logged(&s, "sent", 1);
 	stop(&s);
 }
 END_TEST
@@ -122,7 +122,7 @@ START_TEST(repeated_request_is_answered_by_the_running_transfer)
 	wire_ack(&w, 0);
 	wire_read_rest(&w, 512, data, 1300);
 	ck_assert_uint_eq(wire_from_port(&w), tid);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "kernel"), 1);
 	stop(&s);
@@ -143,7 +143,7 @@ START_TEST(repeated_request_without_options_gets_data_1_again)
 	wire_ack(&w, 1);
 	wire_expect_data(&w, 2, data + 512, 88);
 	wire_ack(&w, 2);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "kernel"), 1);
 	stop(&s);
@@ -181,7 +181,7 @@ START_TEST(next_request_from_the_same_port_is_a_new_transfer)
 		w.peer = server;
 		wire_request(&w, OP_RRQ, "kernel", "octet", NULL);
 		wire_read_rest(&w, 512, data, 1300);
-		ck_assert(server_logged(&s, "kernel", i + 1));
+		server_expect_logged(&s, "kernel", i + 1);
 	}
 	stop(&s);
 }
@@ -231,7 +231,7 @@ START_TEST(ack_of_a_block_never_sent_is_ignored)
 		wire_expect_data(&w, b, data + (b - 1) * 512, b < 4 ? 512 : 464);
 		wire_ack(&w, b);
 	}
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -248,7 +248,7 @@ START_TEST(data_whose_ack_is_lost_comes_again)
 	wire_expect_data(&w, 2, data + 512, 488);
 	wire_expect_data(&w, 2, data + 512, 488);
 	wire_ack(&w, 2);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -297,7 +297,7 @@ START_TEST(unproven_peer_gets_few_packets_and_never_a_window)
 	start(&s, sizeof(data));
 	wire_request(&w, OP_RRQ, "kernel", "octet", "utimeout", "50000", "windowsize", "64", NULL);
 	int n = 0;
-	ck_assert(server_logged(&s, "kernel", 1)); /* it has given up */
+	server_expect_logged(&s, "kernel", 1); /* it has given up */
 	for (; wire_recv(&w, n ? WIRE_QUIET : WIRE_WAIT); n++)
 		ck_assert_int_eq(wire_op(&w), OP_OACK);
 	ck_assert_int_ge(n, 2);
@@ -317,7 +317,7 @@ START_TEST(unreachable_peer_ends_the_transfer_at_once)
 	wire_expect_data(&w, 2, data + 512, 512);
 	/* proved, it would have 30 s; its port is gone, so the next repeat ends it */
 	wire_close(&w);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	wire_open(&w, wire_local);
 	stop(&s);
 }
@@ -335,7 +335,7 @@ START_TEST(exact_multiple_ends_with_an_empty_block)
 	wire_ack(&w, 2);
 	wire_expect_data(&w, 3, "", 0);
 	wire_ack(&w, 3);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -348,7 +348,7 @@ START_TEST(empty_file_is_one_empty_block)
 	wire_expect_data(&w, 1, "", 0);
 	wire_follow(&w);
 	wire_ack(&w, 1);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -366,7 +366,7 @@ START_TEST(size_probe_is_not_a_failure)
 		wire_expect_oack(&w, "tsize\0" "1300\0" "blksize\0" "1468");
 		wire_follow(&w);
 		wire_error(&w, codes[i], "User aborted the transfer");
-		ck_assert(server_logged(&s, "probe", i + 1));
+		server_expect_logged(&s, "probe", i + 1);
 		wire_drain(&w, 0); /* where this test was slow, the OACK has come once more meanwhile */
 		wire_expect_silence(&w);
 	}
@@ -390,7 +390,7 @@ START_TEST(error_ends_a_transfer_silently)
 	wire_ack(&w, 1);
 	wire_expect_data(&w, 2, data + 512, 512);
 	wire_error(&w, 0, "Early terminate");
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	wire_drain(&w, 20);
 	wire_expect_silence(&w);
 	stop(&s);
@@ -417,7 +417,7 @@ START_TEST(window_is_sent_without_waiting)
 	wire_expect_data(&w, 9, data + 8 * 512, 512);
 	wire_expect_data(&w, 10, data + 9 * 512, 10);
 	wire_ack(&w, 10);
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 END_TEST
@@ -496,7 +496,7 @@ static void read_past_the_wrap(unsigned wrap, const char *rollover)
 		if (n < 8)
 			break;
 	}
-	ck_assert(server_logged(&s, "kernel", 1));
+	server_expect_logged(&s, "kernel", 1);
 	stop(&s);
 }
 
@@ -694,7 +694,7 @@ START_TEST(blocks_that_never_arrive_are_told_from_a_client_that_left)
 	wire_ack(&other, 0);
 	wire_expect_data(&other, 1, data, 1400);
 	wire_ack(&other, 1);
-	ck_assert(server_logged(&s, "fell silent", 2));
+	server_expect_logged(&s, "fell silent", 2);
 	ck_assert_uint_eq(server_log_count(&s, "smaller MTU on the way"), 1);
 	ck_assert(strstr(strstr(server_log(&s), "failed read file=large"), "smaller MTU") != NULL);
 	wire_close(&w);
@@ -724,7 +724,7 @@ START_TEST(duplicate_sends_everything_so_many_times_more)
 	count_blocks(OP_DATA, copies, 8, 3);
 	ck_assert_uint_eq(copies[4], 3);
 	wire_ack(&w, 4);
-	ck_assert(server_logged(&s, "sent", 1));
+	server_expect_logged(&s, "sent", 1);
 	ck_assert_uint_eq(server_log_count(&s, "resent=0"), 1);
 	wire_close(&w);
 	wire_dial(&w, wire_local, s.port);

@@ -113,7 +113,7 @@ START_TEST(missing_file_is_error_1)
 		wire_request(&w, OP_RRQ, names[i], "octet", "tsize", "0", NULL);
 		wire_expect_error(&w, 1);
 		wire_expect_silence(&w);
-		ck_assert(server_logged(&s, names[i], 1));
+		server_expect_logged(&s, names[i], 1);
 		wire_close(&w);
 	}
 	stop();
@@ -306,7 +306,7 @@ START_TEST(names_of_bytes_are_passed_on_and_escaped_in_the_log)
 	served("\xe4\xf6 x", "latin");
 	size_t lines = server_log_count(&s, "");
 	refused("marker\x1b[31m\nlistening: everything is fine\r\x07");
-	ck_assert(server_logged(&s, "marker", 1));
+	server_expect_logged(&s, "marker", 1);
 	const char *log = server_log(&s);
 	for (const char *c = log; *c; c++)
 		ck_assert_msg(*c == '\n' || ((unsigned char)*c >= 32 && *c != 127), "a control character in the log");
@@ -323,7 +323,7 @@ START_TEST(refusal_is_logged_with_peer_and_name)
 	start_as(0);
 	size_t lines = server_log_count(&s, "");
 	refused("pxelinux.cfg/01-00-11-22-33-44-55");
-	ck_assert(server_logged(&s, "pxelinux.cfg/01-00-11-22-33-44-55", 1));
+	server_expect_logged(&s, "pxelinux.cfg/01-00-11-22-33-44-55", 1);
 	ck_assert_uint_eq(server_log_count(&s, ""), lines + 1);
 	ck_assert_uint_ge(server_log_count(&s, wire_local), 1);
 	stop();

@@ -45,7 +45,7 @@ START_TEST(write_without_options_is_acknowledged_from_0)
 	wire_follow(&w);
 	wire_write_rest(&w, 512, data, 1300);
 	ck_assert(server_has(&s, "new", data, 1300));
-	ck_assert(server_logged(&s, "new", 1));
+	server_expect_logged(&s, "new", 1);
 	stop(&s);
 }
 END_TEST
@@ -99,14 +99,12 @@ START_TEST(repeated_write_request_is_answered_by_the_running_transfer)
 	wire_expect_ack(&w, 0);
 	uint16_t tid = wire_from_port(&w);
 	wire_request(&w, OP_WRQ, "new", "octet", NULL);
-	ck_assert(wire_recv(&w, WIRE_WAIT));
-	ck_assert_int_eq(wire_op(&w), OP_ACK);
-	ck_assert_uint_eq(wire_block(&w), 0);
+	wire_expect_ack(&w, 0);
 	ck_assert_uint_eq(wire_from_port(&w), tid);
 	wire_follow(&w);
 	wire_write_rest(&w, 512, data, 700);
 	ck_assert(server_has(&s, "new", data, 700));
-	ck_assert(server_logged(&s, "new", 1));
+	server_expect_logged(&s, "new", 1);
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "new"), 1);
 	stop(&s);
@@ -159,9 +157,7 @@ START_TEST(repeated_data_is_acknowledged_again_and_written_once)
 	wire_data(&w, 1, data, 512);
 	wire_expect_ack(&w, 1);
 	wire_data(&w, 1, data, 512);
-	ck_assert(wire_recv(&w, WIRE_WAIT));
-	ck_assert_int_eq(wire_op(&w), OP_ACK);
-	ck_assert_uint_eq(wire_block(&w), 1);
+	wire_expect_ack(&w, 1);
 	wire_data(&w, 2, data + 512, 512);
 	wire_expect_ack(&w, 2);
 	wire_data(&w, 3, data + 1024, 1);
@@ -180,12 +176,10 @@ START_TEST(lost_last_ack_is_sent_again)
 	wire_expect_ack(&w, 1);
 	for (int i = 0; i < 3; i++) {
 		wire_data(&w, 1, data, 100);
-		ck_assert(wire_recv(&w, WIRE_WAIT));
-		ck_assert_msg(wire_op(&w) == OP_ACK && wire_block(&w) == 1, "opcode %d, %u and not ACK 1 again",
-		    wire_op(&w), wire_block(&w));
+		wire_expect_ack(&w, 1);
 	}
 	ck_assert(server_has(&s, "new", data, 100));
-	ck_assert(server_logged(&s, "new", 1));
+	server_expect_logged(&s, "new", 1);
 	server_is_well(&s);
 	ck_assert_uint_eq(server_log_count(&s, "new"), 1);
 	stop(&s);
@@ -200,7 +194,7 @@ START_TEST(finished_upload_does_not_keep_a_stopping_server)
 	wire_data(&w, 1, data, 100);
 	wire_expect_ack(&w, 1);
 	ck_assert_int_eq(kill(s.pid, SIGTERM), 0);
-	ck_assert(server_logged(&s, "0 transfers running", 1));
+	server_expect_logged(&s, "0 transfers running", 1);
 	ck_assert_int_eq(waitpid(s.pid, NULL, 0), s.pid);
 	ck_assert(server_has(&s, "new", data, 100));
 	wire_close(&w);
@@ -228,9 +222,7 @@ START_TEST(ack_0_that_is_lost_comes_again)
 	start(&s);
 	wire_request(&w, OP_WRQ, "new", "octet", NULL);
 	for (int i = 0; i < 2; i++) {
-		ck_assert(wire_recv(&w, WIRE_WAIT));
-		ck_assert_int_eq(wire_op(&w), OP_ACK);
-		ck_assert_uint_eq(wire_block(&w), 0);
+		wire_expect_ack(&w, 0);
 	}
 	wire_follow(&w);
 	wire_write_rest(&w, 512, data, 5);
@@ -299,7 +291,7 @@ START_TEST(data_longer_than_agreed_is_refused)
 	wire_data(&w, 1, data, 513);
 	wire_expect_error(&w, 4);
 	ck_assert(server_settles(&s, 0));
-	ck_assert(server_logged(&s, "new", 1));
+	server_expect_logged(&s, "new", 1);
 	stop(&s);
 }
 END_TEST
@@ -319,7 +311,7 @@ START_TEST(broken_upload_leaves_nothing_and_keeps_the_old_file)
 		wire_error(&w, 0, "changed my mind");
 		ck_assert(server_settles(&s, 1));
 		ck_assert(server_has(&s, "old", "the old file", 12));
-		ck_assert(server_logged(&s, names[i], 1));
+		server_expect_logged(&s, names[i], 1);
 	}
 	stop(&s);
 }
@@ -336,7 +328,7 @@ START_TEST(client_that_vanishes_leaves_nothing)
 	wire_expect_ack(&w, 1);
 	/* proved, it would have 30 s; the repeated ACK finds nobody */
 	wire_close(&w);
-	ck_assert(server_logged(&s, "new", 1));
+	server_expect_logged(&s, "new", 1);
 	ck_assert(server_settles(&s, 0));
 	wire_open(&w, wire_local);
 	stop(&s);
@@ -417,9 +409,9 @@ static void write_past_the_wrap(unsigned wrap, const char *rollover)
 		size_t n = len - at < 8 ? len - at : 8;
 		wire_data(&w, number, data + at, n);
 		if (block % 64 == 0 || n < 8) {
-			ck_assert(wire_recv(&w, WIRE_WAIT));
-			ck_assert_int_eq(wire_op(&w), OP_ACK);
-			ck_assert_uint_eq(wire_block(&w), number);
+			ck_assert_msg(wire_recv(&w, WIRE_WAIT), "no ACK %u (%zu bytes in)", number, at);
+			ck_assert_msg(wire_op(&w) == OP_ACK && wire_block(&w) == number,
+			    "opcode %d, %u and not ACK %u (%zu bytes in)", wire_op(&w), wire_block(&w), number, at);
 		}
 		if (n < 8)
 			break;
@@ -458,9 +450,9 @@ START_TEST(upload_that_wraps_to_1_is_understood)
 		number = number == 65535 ? 1 : number + 1;
 		size_t n = len - at < 8 ? len - at : 8;
 		wire_data(&w, number, data + at, n);
-		ck_assert(wire_recv(&w, WIRE_WAIT));
-		ck_assert_int_eq(wire_op(&w), OP_ACK);
-		ck_assert_uint_eq(wire_block(&w), number);
+		ck_assert_msg(wire_recv(&w, WIRE_WAIT), "no ACK %u (%zu bytes in)", number, at);
+		ck_assert_msg(wire_op(&w) == OP_ACK && wire_block(&w) == number,
+		    "opcode %d, %u and not ACK %u (%zu bytes in)", wire_op(&w), wire_block(&w), number, at);
 		if (n < 8)
 			break;
 	}

@@ -49,8 +49,8 @@ static uint16_t own_port(struct wire *v6)
 }
 
 /*
- * The next request, at `w`, and not one that is repeated because this test was slow to answer; answers go out from a port
- * of their own.
+ * The next request, at `w`, and not one that is repeated because this test was slow to answer; answers go out from a
+ * port of their own.
  */
 static void take_at(struct wire *w, int op)
 {

@@ -14,7 +14,7 @@
  * ms: how long an answer that must come may take, on a busy machine and under a sanitizer. CK_TIMEOUT_MULTIPLIER makes it
  * longer, as it does Check's own bounds.
  */
-#define WIRE_WAIT wire_wait(15000)
+#define WIRE_WAIT wire_wait(30000)
 int wire_wait(int ms);
 #define WIRE_QUIET 150  /* ms: how long to listen for what must not come */
 

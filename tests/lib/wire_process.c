@@ -252,7 +252,7 @@ static bool greets(struct server *s, const char *host)
 		if (!answered)
 			continue;
 		s->greeting = 0;
-		ck_assert_msg(server_logged(s, name, 1), "\"%s\" was answered and not logged: %s", name, server_log(s));
+		server_expect_logged(s, name, 1);
 		s->greeting = server_log_count(s, "");
 		return true;
 	}
@@ -326,7 +326,7 @@ void server_is_well(struct server *s)
 	wire_request(&w, OP_RRQ, ".well", "octet", NULL);
 	wire_read_rest(&w, 512, (const uint8_t *)text, sizeof(text));
 	/* its line is in the log before the file goes, or it would be one too many for somebody who counts */
-	ck_assert(server_logged(s, ".well", 1));
+	server_expect_logged(s, ".well", 1);
 	wire_close(&w);
 	unlink(path);
 }
@@ -404,6 +404,13 @@ bool server_logged(const struct server *s, const char *text, size_t n)
 		if (server_log_count(s, text) >= n)
 			return true;
 	return false;
+}
+
+void server_expect_logged_at(const char *file, int line, const struct server *s, const char *text, size_t n)
+{
+	if (!server_logged(s, text, n))
+		ck_abort_msg("%s:%d: %zu lines with \"%s\" should have come and not %zu:\n%s", file, line, n, text,
+		    server_log_count(s, text), server_log(s));
 }
 
 void client_start(struct client *c, ...)

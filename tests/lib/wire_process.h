@@ -57,6 +57,9 @@ const char *server_log(const struct server *s);
 /* How many lines since the start hold `text`; and wait until there are `n` (true) for as long as an answer may take. */
 size_t server_log_count(const struct server *s, const char *text);
 bool server_logged(const struct server *s, const char *text, size_t n);
+/* The same; otherwise the test fails and shows the log. */
+#define server_expect_logged(s, text, n) server_expect_logged_at(__FILE__, __LINE__, s, text, n)
+void server_expect_logged_at(const char *file, int line, const struct server *s, const char *text, size_t n);
 
 struct client {
 	pid_t pid;
