@@ -617,7 +617,7 @@ START_TEST(a_slow_reader_holds_up_nobody)
 	open_sink(&s, LOG_LEVEL_INFO);
 	s.log.backlog = &backlog;
 	number(&s, &n, 1000);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 5000; i++) {
 		MUST(next_line(&s) != NULL);
 		number(&s, &n, 10);
 	}
