@@ -143,7 +143,7 @@ static int wait_to_write(struct store_wait *w, int fd)
 	if (client_await(t->client, fd, POLLOUT, t->limit.at))
 		return 0;
 	attempt_ended_early(t);
-	return -EINTR;
+	return t->client->interrupted != 0 ? -EINTR : -ETIME;
 }
 
 void attempt_init(struct task *t)

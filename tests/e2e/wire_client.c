@@ -31,6 +31,7 @@ static uint8_t data[8 * 65700 + 3];
 static struct wire listener, tid, other;
 static struct client c;
 static char url[64], target[PATH_ROOM];
+static int pipe_end;
 
 static void listen_here(void)
 {
@@ -776,6 +777,51 @@ START_TEST(interrupted_get_leaves_nothing_and_tells_the_server)
 }
 END_TEST
 
+/*
+ * What ends a get that waits for the reader of a pipe is told as it is, and not as a disk that fails. The pipe is one
+ * of a page, which poll() calls full once there is something in it.
+ */
+static void get_into_full_pipe(const char *option, const char *value)
+{
+	listen_here();
+	ck_assert_int_eq(mkfifo(target, 0600), 0);
+	pipe_end = open(target, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fcntl(pipe_end, F_SETPIPE_SZ, 4096), 4096);
+	client_start(&c, "get", "--no-options", option, value, url, "local", NULL);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	wire_data(&tid, 2, data, 512);
+}
+
+static void server_is_told(const char *text)
+{
+	do
+		ck_assert_msg(wire_recv(&tid, WIRE_WAIT), "the server was not told");
+	while (wire_op(&tid) == OP_ACK);
+	ck_assert_int_eq(wire_op(&tid), OP_ERROR);
+	ck_assert_str_eq((const char *)tid.buf + 4, text);
+	close(pipe_end);
+}
+
+START_TEST(interrupted_while_a_pipe_is_full_is_what_the_server_is_told)
+{
+	get_into_full_pipe("--blksize", "auto");
+	sleep_ms(200);
+	kill(c.pid, SIGINT);
+	failed(INTERRUPTED, 1);
+	server_is_told("interrupted at the other end");
+}
+END_TEST
+
+START_TEST(out_of_time_while_a_pipe_is_full_is_what_the_server_is_told)
+{
+	get_into_full_pipe("--max-time", "3");
+	failed(SILENT, 1);
+	server_is_told("out of time at the other end");
+}
+END_TEST
+
 WIRE_MAIN("wire_client", plain_server_without_options_is_understood,
     request_asks_for_octet_and_options_that_any_server_may_leave_out, put_tells_the_size,
     request_that_is_lost_comes_again, agreed_options_are_kept, oack_with_something_larger_is_refused,
@@ -794,4 +840,6 @@ WIRE_MAIN("wire_client", plain_server_without_options_is_understood,
     server_that_wraps_to_1_is_understood, put_in_lockstep_survives_duplicate_acks,
     put_repeats_its_last_block_until_it_is_acknowledged, put_of_an_exact_multiple_ends_with_an_empty_block,
     put_that_is_refused_fails_in_words, put_window_goes_back_to_the_gap, random_answers_are_survived,
-    interrupted_put_is_130_and_the_file_stays, interrupted_get_leaves_nothing_and_tells_the_server)
+    interrupted_put_is_130_and_the_file_stays, interrupted_get_leaves_nothing_and_tells_the_server,
+    interrupted_while_a_pipe_is_full_is_what_the_server_is_told,
+    out_of_time_while_a_pipe_is_full_is_what_the_server_is_told)
