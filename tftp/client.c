@@ -198,25 +198,30 @@ static void cancel_all(struct client *c)
 		attempt_cancel(t, "interrupted by the user", c->loop.clock());
 }
 
-/* Those whose session is over go on to another attempt, or away. */
-static void reap(struct client *c)
+/* Those whose attempt is over go on to another one, or away. False: nobody went. */
+static bool reap(struct client *c)
 {
 	struct task **p = &c->tasks;
+	bool went = false;
 
 	while (*p != NULL) {
 		struct task *t = *p;
 
 		watch_input(c, t);
-		if (!t->over || task_next(t)) {
+		if (!t->over) {
 			p = &t->next;
 			continue;
 		}
+		if (task_next(t))
+			continue; /* that attempt may be over as well */
+		went = true;
 		*p = t->next;
 		c->live--;
 		if (!t->complete)
 			client_job_done(c, t->job);
 		task_del(t);
 	}
+	return went;
 }
 
 static bool decided(const struct client *c)
@@ -343,10 +348,11 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	if (c->view->tick != NULL)
 		loop_timer_set(&c->loop, &c->tick, c->started + TICK);
 	while (err == 0) {
-		begin_jobs(c);
-		if (c->interrupted != 0)
-			cancel_all(c);
-		reap(c);
+		do {
+			begin_jobs(c);
+			if (c->interrupted != 0)
+				cancel_all(c);
+		} while (reap(c)); /* where one went the next may begin, and what waits for a pipe wakes nobody */
 		if (c->live == 0 && (c->begun == n || c->interrupted != 0))
 			break;
 		if (c->live > 0)
