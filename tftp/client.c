@@ -22,6 +22,7 @@
 #define DALLY_LEAST (20 * MONO_MS)
 #define DALLY_MOST MONO_SEC
 #define INHERITED 1024   /* descriptors that whoever started us may have left open */
+#define FIRST_PIDS 0xeffffffcU /* the inode of the first PID namespace, which the kernel keeps as it is */
 #define DALLYING_MAX 64  /* complete, still answering a repeated last block; no reason to keep the next file waiting */
 
 static struct client *client_of(struct loop *l)
@@ -270,26 +271,53 @@ static bool all_over(const struct client *c)
 }
 
 /*
- * All is decided, and for a script that fetches a thousand files the dallying would be most of the time. So a child
- * stays behind for it, with nothing but our sockets, and has time for all of it. Not where packets are shown, nor where
- * the ports are few and the next of us wants one, nor with so many that some stand in an epoll set, which we would share:
- * what we close would be gone from the child's too. False: the run has to wait itself.
+ * What runs first in a container takes all others with it when it ends; and if it is no init, a child that we leave to it
+ * stays there, dead, for as long as the container runs.
  */
-static bool stay_behind(struct client *c)
+static bool in_container(void)
 {
-	pid_t pid;
+	struct stat st;
 
-	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 ||
-	    c->loop.ncrowd > 0 || all_over(c))
-		return false;
-	pid = fork();
-	if (pid != 0)
-		return pid > 0;
-	let_go();
+	return stat("/proc/self/ns/pid", &st) != 0 || st.st_ino != FIRST_PIDS;
+}
+
+/* The child's side. */
+static void dally(struct client *c)
+{
 	loop_timer_clear(&c->loop, &c->tick);
 	while (!all_over(c) && c->interrupted == 0 && loop_once(&c->loop, MONO_NEVER) == 0)
 		;
-	_exit(0);
+}
+
+/*
+ * All is decided, and for a script that fetches a thousand files the dallying would be most of the time. So a child
+ * stays behind for it, with nothing but our sockets, and has time for all of it. Not where packets are shown, nor where
+ * the ports are few and the next of us wants one, nor in a container, nor with so many that some stand in an epoll set,
+ * which we would share: what we close would be gone from the child's too. False: the run has to wait itself.
+ */
+static bool stay_behind(struct client *c)
+{
+	int released[2];
+	char none;
+	pid_t pid;
+
+	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 ||
+	    c->loop.ncrowd > 0 || all_over(c) || in_container() || pipe2(released, O_CLOEXEC) != 0)
+		return false;
+	pid = fork();
+	if (pid == 0) {
+		let_go();
+		close(released[0]);
+		close(released[1]);
+		dally(c);
+		_exit(0);
+	}
+	close(released[1]);
+	/* Whoever unmounts the directory that we were started in, once we have ended, must not find the child there. */
+	while (pid > 0 && read(released[0], &none, 1) < 0 && errno == EINTR)
+		;
+	close(released[0]);
+	return pid > 0;
 }
 
 /* Wait, and let all go that only dally once it is time. */

@@ -507,8 +507,11 @@ END_TEST
  */
 START_TEST(nobody_waits_for_the_dallying)
 {
+	struct stat pids;
 	bool again = false;
 
+	if (stat("/proc/self/ns/pid", &pids) != 0 || pids.st_ino != 0xeffffffc)
+		return; /* in a container the client itself does */
 	for (int i = 0; i < 10 && !again; i++) {
 		int ends[2];
 		char none;
