@@ -98,8 +98,11 @@ static bool remote_of(struct shell *s, const char *word, struct uri *u)
 
 static int run_jobs(struct shell *s, struct jobs *jobs)
 {
+	char why[ARGS_WHY];
 	int status;
 
+	if (jobs_check(jobs, why, sizeof(why)) != 0)
+		return shell_complain("%s", why);
 	report_update(s->report, jobs->list, jobs->n);
 	status = (int)client_run(s->client, jobs->list, jobs->n);
 	report_total(s->report, jobs->list, jobs->n, client_interrupted(s->client) != 0);

@@ -55,6 +55,10 @@ fails 26 "a local file that is not there" put nothing "$url/new"
 fails 26 "a local directory" put . "$url/new"
 fails 23 "a local directory that is not there" get "$url/file" no/such/file
 fails 6 "a host that is not there" get tftp://host.invalid/file old
+fails 64 "two files that would replace each other" get "$url/a/old" "$url/b/old" .
+fails 64 "and two uploads" put old "$tmp/root/../here/old" "$url/"
+fails 64 "and two files of a session" 127.0.0.1 -c get a/old other b/old
+check "which are named" grep -q '"127.0.0.1:a/old" and "127.0.0.1:b/old"' "$tmp/err"
 fails 64 "an unknown verb" fetch "$url/file"
 fails 64 "an unknown option" get --no-such-option "$url/file" old
 fails 64 "an unknown scheme" get http://127.0.0.1/file old
