@@ -140,6 +140,16 @@ static void watch_input(struct client *c, struct task *t)
 		loop_fd_add(&c->loop, &t->input, t->file.fd, POLLIN, input_ready);
 }
 
+/* Its verdict is known: with a complete file it was when the last block came. */
+static void end_task(struct client *c, struct task *t)
+{
+	if (!t->complete) {
+		t->job->out.took = c->loop.clock() - t->began;
+		client_job_done(c, t->job);
+	}
+	task_del(t);
+}
+
 static void begin_job(struct client *c, struct client_job *job)
 {
 	struct task *t;
@@ -154,8 +164,7 @@ static void begin_job(struct client *c, struct client_job *job)
 		return;
 	}
 	if (!task_start(t)) {
-		task_del(t);
-		client_job_done(c, job);
+		end_task(c, t);
 		return;
 	}
 	t->next = c->tasks;
@@ -218,9 +227,7 @@ static bool reap(struct client *c)
 		went = true;
 		*p = t->next;
 		c->live--;
-		if (!t->complete)
-			client_job_done(c, t->job);
-		task_del(t);
+		end_task(c, t);
 	}
 	return went;
 }
@@ -341,12 +348,29 @@ static void drop_all(struct client *c, int err)
 	while ((t = c->tasks) != NULL) {
 		c->tasks = t->next;
 		c->live--;
-		if (!t->complete) {
+		if (!t->complete)
 			verdict_say(&t->job->out, CLIENT_REFUSED, "cannot wait for %s to answer for \"%s\": %s; try again",
 			    printable(t->job->host).text, printable(t->job->remote).text, strerror(-err));
-			client_job_done(c, t->job);
-		}
-		task_del(t);
+		end_task(c, t);
+	}
+}
+
+/* Whoever counts the verdicts, or reads them from a file, gets one for each job. */
+static void drop_rest(struct client *c)
+{
+	while (c->begun < c->njobs) {
+		struct client_job *job = &c->jobs[c->begun++];
+		struct printable host = printable(job->host), file = printable(job->remote);
+
+		memset(&job->out, 0, sizeof(job->out));
+		c->running++;
+		if (c->interrupted != 0)
+			verdict_say(&job->out, CLIENT_INTERRUPTED, "interrupted before %s was asked for \"%s\"; run it again",
+			    host.text, file.text);
+		else
+			verdict_say(&job->out, CLIENT_REFUSED, "%s was not asked for \"%s\", after what became of the others; try "
+			    "again", host.text, file.text);
+		client_job_done(c, job);
 	}
 }
 
@@ -354,7 +378,7 @@ static enum client_status worst(const struct client *c)
 {
 	if (c->interrupted != 0)
 		return CLIENT_INTERRUPTED;
-	for (size_t i = 0; i < c->begun; i++)
+	for (size_t i = 0; i < c->njobs; i++)
 		if (c->jobs[i].out.status != CLIENT_OK)
 			return c->jobs[i].out.status;
 	return CLIENT_OK;
@@ -388,6 +412,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	}
 	if (err != 0)
 		drop_all(c, err);
+	drop_rest(c);
 	loop_timer_clear(&c->loop, &c->tick);
 	return worst(c);
 }

@@ -82,21 +82,27 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
-static int target(const char *local, const char *remote, char path[PATH_MAX])
+int local_path(const char *local, const char *remote, char path[PATH_MAX])
 {
 	const char *own = local_tail(remote);
+	size_t len = strlen(local);
 	struct stat st;
 	int n = snprintf(path, PATH_MAX, "%s", local);
 
 	if (n < PATH_MAX && stat(local, &st) == 0 && S_ISDIR(st.st_mode)) {
 		if (*own == '\0' || strcmp(own, ".") == 0 || strcmp(own, "..") == 0)
 			return -EISDIR;
-		n = snprintf(path, PATH_MAX, "%s/%s", local, own);
+		n = snprintf(path, PATH_MAX, "%s%s%s", local, len > 0 && local[len - 1] == '/' ? "" : "/", own);
 	}
-	if (n >= PATH_MAX)
-		return -ENAMETOOLONG;
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int target(const char *local, const char *remote, char path[PATH_MAX])
+{
+	int err = local_path(local, remote, path);
+
 	/* What a link to a pipe says of it, in /dev/fd, is no path. */
-	return is_special(path) ? 0 : follow(path);
+	return err != 0 || is_special(path) ? err : follow(path);
 }
 
 /* Opening must not wait for whoever is at the other end of a pipe: nothing would end that. Writing may. */

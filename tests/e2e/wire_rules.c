@@ -691,8 +691,31 @@ START_TEST(json_is_one_object_for_each_file)
 	char command[2 * PATH_ROOM];
 	/* any JSON parser will do; perl's comes with perl */
 	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
-	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}\"; "
-	    "END { exit(\"@s\" eq \"68:0:name 0:700:name\" ? 0 : 1) }' '%s'", c.out);
+	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}:$o->{local}\"; "
+	    "END { exit(\"@s\" eq \"68:0:name:./name 0:700:name:./name\" ? 0 : 1) }' '%s'", c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* Also for those that were not begun: a script can tell which they are. */
+START_TEST(json_has_an_object_for_each_file_after_an_interrupt)
+{
+	listen_here();
+	client_start(&c, "get", "--json", "--no-options", url, url, url, files_dir(), NULL);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	wire_close(&tid);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	kill(c.pid, SIGINT);
+	ends(130);
+	ck_assert_str_eq(client_said(&c), "tftp: interrupted, 1 of 3 files are complete\n");
+	char command[3 * PATH_ROOM];
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}\"; $o->{local} eq \"%s/name\" or exit 1; "
+	    "END { exit(\"@s\" eq \"0:700 130:512 130:0\" && $o->{error} =~ /before .* was asked/ ? 0 : 1) }' '%s'",
+	    files_dir(), c.out);
 	ck_assert_int_eq(system(command), 0);
 }
 END_TEST
@@ -907,7 +930,7 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
-    json_is_json_whatever_the_name, json_has_names_as_they_are,
+    json_has_an_object_for_each_file_after_an_interrupt, json_is_json_whatever_the_name, json_has_names_as_they_are,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
     files_that_fail_are_counted_and_the_others_come, files_come_in_parallel,
     files_go_on_while_one_waits_for_its_pipe, files_come_while_one_waits_for_its_reader,
