@@ -152,8 +152,9 @@ echo precious >"$tmp/victim"
 ln -s ../victim "$tmp/trap/theirs"
 ln -s theirs "$tmp/trap/mine"
 ln -s ../not-there "$tmp/trap/dangling"
-if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" 2>/dev/null; then
-	for link in theirs mine dangling; do
+ln -s /dev/null "$tmp/trap/device"
+if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" "$tmp/trap/device" 2>/dev/null; then
+	for link in theirs mine dangling device; do
 		"$tftp" get "$url/file" "$tmp/trap/$link" 2>"$tmp/err"
 		check "a link that somebody else has put into a sticky directory is not followed ($link, exit status $?)" \
 		    says_all "$url/file"
