@@ -539,6 +539,44 @@ START_TEST(nobody_waits_for_the_dallying)
 }
 END_TEST
 
+/*
+ * A hundred sockets do not stand in poll() alone, and an epoll set would be shared with a child: what the client closes
+ * would be gone from the child's too. So there is none, and nobody answers once the client has ended.
+ */
+START_TEST(crowd_is_left_to_no_child)
+{
+	static struct wire tids[110];
+	size_t n = sizeof(tids) / sizeof(tids[0]);
+
+	listen_here();
+#define TEN url, url, url, url, url, url, url, url, url, url
+	client_start(&c, "get", "--parallel", "110", "--no-options", TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN, TEN,
+	    files_dir(), NULL);
+#undef TEN
+	for (size_t i = 0; i < n; i++) {
+		size_t known = 0;
+		wire_expect_request(&listener, OP_RRQ);
+		while (known < i && memcmp(&tids[known].peer, &listener.from, sizeof(struct sockaddr_in)) != 0)
+			known++;
+		wire_open(&tids[i], wire_local);
+		tids[i].peer = listener.from;
+		if (known < i) /* repeated: the machine is slow */
+			wire_close(&tids[i--]);
+	}
+	for (unsigned block = 1; block <= 2; block++) {
+		sleep_ms(200); /* a round trip long enough to dally for a second */
+		for (size_t i = 0; i < n; i++)
+			wire_data(&tids[i], block, data, block == 1 ? 512 : 5);
+		for (size_t i = 0; i < n; i++)
+			wire_expect_ack(&tids[i], block);
+	}
+	ck_assert_int_eq(client_wait(&c), 0);
+	wire_drain(&tids[0], 50);
+	wire_data(&tids[0], 2, data, 5);
+	wire_expect_silence(&tids[0]);
+}
+END_TEST
+
 /* The first file's last ACK was lost: it is sent again while the second file is on its way. */
 START_TEST(next_file_begins_while_the_last_one_dallies)
 {
@@ -838,7 +876,8 @@ WIRE_MAIN("wire_client", plain_server_without_options_is_understood,
     server_that_goes_away_ends_a_get_with_nothing_left, put_without_a_last_ack_is_no_success_and_says_so,
     repeated_and_reordered_data_make_the_same_file,
     repeated_data_is_acknowledged_again, lost_last_ack_is_sent_again,
-    nobody_waits_for_the_dallying, next_file_begins_while_the_last_one_dallies, file_is_there_when_the_last_ack_leaves,
+    nobody_waits_for_the_dallying, crowd_is_left_to_no_child,
+    next_file_begins_while_the_last_one_dallies, file_is_there_when_the_last_ack_leaves,
     error_after_the_last_ack_is_no_failure, server_that_wraps_to_0_is_understood,
     server_that_wraps_to_1_is_understood, put_in_lockstep_survives_duplicate_acks,
     put_repeats_its_last_block_until_it_is_acknowledged, put_of_an_exact_multiple_ends_with_an_empty_block,
