@@ -1,4 +1,4 @@
-/* What client.c, task.c, attempt.c, ask.c, lookup.c and verdict.c share; nobody else includes it. */
+/* What client.c, dally.c, task.c, attempt.c, ask.c, lookup.c and verdict.c share; nobody else includes it. */
 #ifndef CLIENT_INT_H
 #define CLIENT_INT_H
 
@@ -104,6 +104,13 @@ void client_tidy(struct client *c, int dir);
 bool client_await(struct client *c, int fd, short events, mono_t until);
 
 /*
+ * dally.c. All files have their verdict: dally_in_child leaves what dallies to a child process, false: the run has to wait
+ * itself, which dally_until bounds.
+ */
+bool dally_in_child(struct client *c);
+mono_t dally_until(const struct client *c, mono_t now);
+
+/*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
  * it begins another attempt where there is one worth making (true), or settles the verdict (false).
  */
@@ -130,7 +137,7 @@ void attempt_cancel(struct task *t, const char *why, mono_t now);
 struct host *host_find(struct client *c, const char *name, const char *port, mono_t until);
 bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
-int ask_sizes(struct task *t);                        /* block and window for the task's address, or -errno: no way there */
+int ask_sizes(struct task *t);                        /* block and window for the task's address; -errno: no way there */
 void ask_offer(struct task *t);                       /* fills t->request */
 unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
 uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
