@@ -233,9 +233,9 @@ static int open_sink(struct task *t)
 }
 
 /*
- * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through. So
- * what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it stays in
- * the store. Returns 0, -EAGAIN or another -errno.
+ * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through.
+ * So what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it
+ * stays in the store. Returns 0, -EAGAIN or another -errno.
  */
 static int first_block(struct task *t)
 {

@@ -104,8 +104,8 @@ void client_tidy(struct client *c, int dir);
 bool client_await(struct client *c, int fd, short events, mono_t until);
 
 /*
- * dally.c. All files have their verdict: dally_in_child leaves what dallies to a child process, false: the run has to wait
- * itself, which dally_until bounds.
+ * dally.c. All files have their verdict: dally_in_child leaves what dallies to a child process. False: the run has to
+ * wait itself, which dally_until bounds.
  */
 bool dally_in_child(struct client *c);
 mono_t dally_until(const struct client *c, mono_t now);
@@ -137,10 +137,10 @@ void attempt_cancel(struct task *t, const char *why, mono_t now);
 struct host *host_find(struct client *c, const char *name, const char *port, mono_t until);
 bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
-int ask_sizes(struct task *t);                        /* block and window for the task's address; -errno: no way there */
-void ask_offer(struct task *t);                       /* fills t->request */
+int ask_sizes(struct task *t);              /* block and window for the task's address, 0; or -errno: no way there */
+void ask_offer(struct task *t);             /* fills t->request */
 unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
-uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
+uint32_t ask_smaller(uint32_t blksize);     /* the next block size to try, 0: none */
 
 /*
  * lookup.c: addr_resolve, but it ends with EAI_AGAIN at `until`, or when a signal ends the run: a name server that does

@@ -24,8 +24,8 @@ const char *local_tail(const char *path)
 }
 
 /*
- * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no such
- * links (fs.protected_symlinks), but it is not the kernel that follows here.
+ * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no
+ * such links where fs.protected_symlinks is 1, but it is not the kernel that follows here.
  */
 static bool is_trap(const char *path, const struct stat *there)
 {

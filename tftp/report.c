@@ -129,10 +129,9 @@ static void tick(void *arg, const struct client_state *state)
 
 static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len)
 {
-	struct report *r = arg;
 	char line[1024];
 
-	(void)r;
+	(void)arg;
 	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
 }
 
