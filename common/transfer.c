@@ -138,6 +138,13 @@ void transfer_fail_store(struct transfer *t, int err, mono_t now)
 		code = ERROR_DISK_FULL;
 		text = "the file is larger than allowed here";
 		break;
+	/* A client's user, or its --max-time, while it waited for room in a pipe. */
+	case -EINTR:
+		text = "interrupted at the other end";
+		break;
+	case -ETIME:
+		text = "out of time at the other end";
+		break;
 	case STORE_TAKEN:
 		code = ERROR_EXISTS;
 		text = "another file of this name exists and is not replaced";

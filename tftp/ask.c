@@ -88,6 +88,11 @@ int ask_sizes(struct task *t)
 	const struct client_options *o = t->client->options;
 	int err = route_look(&t->host->addrs[t->at], &o->bind, &t->blksize);
 
+	if (o->no_options) {
+		t->blksize = PACKET_BLKSIZE;
+		t->windowsize = 1;
+		return err;
+	}
 	if (o->blksize != 0)
 		t->blksize = o->blksize;
 	if (t->host->most != 0 && t->blksize > t->host->most)

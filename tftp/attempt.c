@@ -77,8 +77,26 @@ static void on_stranger(struct endpoint *e, const struct udp_datagram *d, const 
 	endpoint_reject(e, d, p, fault, op, now);
 }
 
+static void stop_waiting(struct task *t)
+{
+	loop_fd_del(&t->client->loop, &t->input);
+	loop_timer_clear(&t->client->loop, &t->look);
+	t->waits = false;
+}
+
+static void say_early(struct task *t)
+{
+	verdict_early(t, t->job->write ? "not even one block had come that could be sent" :
+	    "the named pipe had nobody at its other end");
+}
+
 void attempt_cancel(struct task *t, const char *why, mono_t now)
 {
+	if (t->waits) {
+		stop_waiting(t);
+		say_early(t);
+		t->over = true;
+	}
 	if (!t->open || t->over || t->complete)
 		return;
 	transfer_cancel(&t->session.transfer, ERROR_UNDEFINED, why, now);
@@ -143,14 +161,7 @@ static int wait_to_write(struct store_wait *w, int fd)
 	if (client_await(t->client, fd, POLLOUT, t->limit.at))
 		return 0;
 	attempt_ended_early(t);
-	return -EINTR;
-}
-
-void attempt_init(struct task *t)
-{
-	loop_timer_init(&t->limit, limit_fired);
-	loop_timer_init(&t->hole, hole_fired);
-	t->wait.writable = wait_to_write;
+	return t->client->interrupted != 0 ? -EINTR : -ETIME;
 }
 
 /* One attempt. */
@@ -208,83 +219,82 @@ static size_t window_bytes(const struct task *t)
 	return most > PACKET_BLKSIZE ? most : PACKET_BLKSIZE;
 }
 
-/* A named pipe needs somebody at its other end before a server is kept waiting. */
-static int open_sink(struct task *t, struct store *store)
+/* A named pipe needs somebody at its other end before a server is kept waiting: -EAGAIN. */
+static int open_sink(struct task *t)
 {
-	struct client *c = t->client;
 	const struct client_job *job = t->job;
-	int err = -EAGAIN;
+	struct client *c = t->client;
+	int err = local_sink(&t->file, &t->store, job->local, job->remote, job->text, &c->behind, &t->wait, &t->stream);
 
-	while (err == -EAGAIN && !attempt_ended_early(t)) {
-		err = local_sink(&t->file, store, job->local, job->remote, job->text, &c->behind, &t->wait, &t->stream);
-		if (err == -EAGAIN)
-			client_await(c, -1, 0, c->loop.clock() + PIPE_LOOK);
-	}
+	t->ready = err == 0;
 	if (err == 0 && !t->stream)
 		client_tidy(c, t->file.dir);
 	return err;
 }
 
 /*
- * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through. So
- * what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it stays in
- * the store. Returns 0, -EAGAIN where that was ended early, or -errno.
+ * A server that takes an upload gives up if no block comes within seconds, and we would think that none comes through.
+ * So what may take its time, a pipe or somebody who types, is asked for the first block before anybody else is: it
+ * stays in the store. Returns 0, -EAGAIN or another -errno.
  */
-static int await_block(struct task *t, const struct store *store)
+static int first_block(struct task *t)
 {
-	struct client *c = t->client;
-	struct iovec iov = {.iov_base = c->exchange->scratch, .iov_len = t->blksize};
-	ssize_t got;
+	struct iovec iov = {.iov_base = t->client->exchange->scratch, .iov_len = t->blksize};
+	ssize_t got = t->store.ops->read(t->store.arg, 0, &iov, 1);
 
-	while ((got = store->ops->read(store->arg, 0, &iov, 1)) == STORE_AGAIN)
-		if (!client_await(c, t->file.fd, POLLIN, t->limit.at) && attempt_ended_early(t))
-			return -EAGAIN;
-	return got < 0 ? (int)got : 0;
+	return got == STORE_AGAIN ? -EAGAIN : got < 0 ? (int)got : 0;
 }
 
-static int open_source(struct task *t, struct store *store)
+static int open_source(struct task *t)
 {
 	const struct client_job *job = t->job;
-	int err = local_source(&t->file, store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
+	int err = t->ready ? 0 :
+	    local_source(&t->file, &t->store, job->local, job->text, window_bytes(t), &t->size, &t->stream);
 
-	if (err != 0 || !t->stream)
-		return err;
-	err = await_block(t, store);
-	if (err != 0)
-		store->ops->close(store->arg);
+	t->ready = err == 0;
+	return err == 0 && t->stream ? first_block(t) : err;
+}
+
+static int open_parked(struct task *t)
+{
+	int err = store_file_again(&t->park, &t->file, &t->store, window_bytes(t));
+
+	t->parked = false;
+	t->park_store.ops->close(&t->park);
+	t->stream = true;
+	t->ready = err == 0;
 	return err;
 }
 
-static int open_local(struct task *t, struct store *store)
+/* Returns 0, -EAGAIN: it is for a pipe to be ready, or another -errno. */
+static int open_local(struct task *t)
 {
-	int err;
+	return t->parked ? open_parked(t) : t->job->write ? open_source(t) : open_sink(t);
+}
 
-	t->size = UINT64_MAX;
-	if (t->parked) {
-		t->parked = false;
-		t->stream = true;
-		err = store_file_again(&t->park, &t->file, store, window_bytes(t));
-		t->park_store.ops->close(&t->park);
-		return err;
-	}
-	return t->job->write ? open_source(t, store) : open_sink(t, store);
+static void close_local(struct task *t)
+{
+	if (t->ready)
+		t->store.ops->close(t->store.arg);
+	t->ready = false;
 }
 
 /* The session takes over the store, whatever happens. */
-static int open_session(struct task *t, const struct store *store, mono_t now)
+static int open_session(struct task *t, mono_t now)
 {
 	struct exchange *x = t->client->exchange;
 	struct session *s = &t->session;
 	int err;
 
+	t->ready = false;
 	memset(s, 0, sizeof(*s));
 	s->peer = t->host->addrs[t->at];
 	s->any_port = true;
 	s->any_host = options_of(t)->relaxed_peer;
 	if (t->job->write)
-		transfer_put(&s->transfer, store, &t->request, &t->policy, now);
+		transfer_put(&s->transfer, &t->store, &t->request, &t->policy, now);
 	else
-		transfer_get(&s->transfer, store, &x->gather, &t->request, &t->policy, now);
+		transfer_get(&s->transfer, &t->store, &x->gather, &t->request, &t->policy, now);
 	err = open_socket(t);
 	if (err != 0)
 		return err;
@@ -313,33 +323,16 @@ static void park(struct task *t)
 	t->gone = !t->parked;
 }
 
-bool attempt_start(struct task *t)
+/* The local end is ready. */
+static bool ask(struct task *t)
 {
 	struct client *c = t->client;
-	struct store store;
-	mono_t now;
+	mono_t now = c->loop.clock(); /* what was waited for, a pipe, may have taken its time */
 	int err;
 
-	t->over = t->complete = t->black_hole = false;
-	t->answered = 0;
-	err = ask_sizes(t);
-	if (err != 0) {
-		verdict_no_way(t, -err);
-		return false;
-	}
-	err = open_local(t, &store);
-	if (err != 0) {
-		if (err == -EAGAIN)
-			verdict_early(t, t->job->write ? "not even one block had come that could be sent" :
-			    "the named pipe had nobody at its other end");
-		else
-			verdict_local(t, err);
-		return false;
-	}
 	ask_offer(t);
 	set_policy(t);
-	now = c->loop.clock(); /* what was waited for, a pipe, may have taken its time */
-	err = open_session(t, &store, now);
+	err = open_session(t, now);
 	if (err != 0) {
 		park(t);
 		transfer_free(&t->session.transfer);
@@ -353,6 +346,81 @@ bool attempt_start(struct task *t)
 	return true;
 }
 
+static void input_came(struct loop_fd *h, short revents, mono_t now);
+
+/* The loop goes on with the other files meanwhile. 0 or -errno. */
+static int wait_for_pipe(struct task *t)
+{
+	struct loop *loop = &t->client->loop;
+	int err = t->ready ? loop_fd_add(loop, &t->input, t->file.fd, POLLIN, input_came) :
+	    loop_timer_set(loop, &t->look, loop->clock() + PIPE_LOOK);
+
+	t->waits = err == 0;
+	return err;
+}
+
+/* Open what is not open yet, and ask or wait. False: the outcome says why not. */
+static bool go_on(struct task *t)
+{
+	int err = open_local(t);
+
+	if (err == 0)
+		return ask(t);
+	if (err == -EAGAIN && !attempt_ended_early(t)) {
+		err = wait_for_pipe(t);
+		if (err == 0)
+			return true;
+	}
+	close_local(t);
+	if (err == -EAGAIN)
+		say_early(t);
+	else
+		verdict_local(t, err);
+	return false;
+}
+
+static void look_again(struct task *t)
+{
+	stop_waiting(t);
+	t->over = !go_on(t);
+}
+
+static void input_came(struct loop_fd *h, short revents, mono_t now)
+{
+	(void)revents;
+	(void)now;
+	look_again((struct task *)((char *)h - offsetof(struct task, input)));
+}
+
+static void look_fired(struct loop_timer *timer, mono_t now)
+{
+	(void)now;
+	look_again((struct task *)((char *)timer - offsetof(struct task, look)));
+}
+
+void attempt_init(struct task *t)
+{
+	t->input.index = LOOP_UNSET;
+	loop_timer_init(&t->look, look_fired);
+	loop_timer_init(&t->limit, limit_fired);
+	loop_timer_init(&t->hole, hole_fired);
+	t->wait.writable = wait_to_write;
+}
+
+bool attempt_start(struct task *t)
+{
+	int err;
+
+	t->over = t->complete = t->black_hole = false;
+	t->answered = 0;
+	t->size = UINT64_MAX;
+	err = ask_sizes(t);
+	if (err == 0)
+		return go_on(t);
+	verdict_no_way(t, -err);
+	return false;
+}
+
 void attempt_park(struct task *t)
 {
 	if (t->open)
@@ -361,10 +429,11 @@ void attempt_park(struct task *t)
 
 void attempt_close(struct task *t)
 {
+	stop_waiting(t);
+	close_local(t);
 	if (!t->open)
 		return;
 	t->open = false;
-	loop_fd_del(&t->client->loop, &t->input);
 	loop_timer_clear(&t->client->loop, &t->hole);
 	session_detach(&t->session);
 	endpoint_close(&t->endpoint);

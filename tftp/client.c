@@ -6,8 +6,6 @@
 
 #include "store_temp.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -16,13 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #define TICK (MONO_SEC / 5)
-#define DALLY_LEAST (20 * MONO_MS)
-#define DALLY_MOST MONO_SEC
-#define INHERITED 1024   /* descriptors that whoever started us may have left open */
-#define DALLYING_MAX 64  /* complete, still answering a repeated last block; no reason to keep the next file waiting */
+#define DALLYING_MAX 64 /* complete, still answering a repeated last block; no reason to keep the next file waiting */
 
 static struct client *client_of(struct loop *l)
 {
@@ -139,6 +133,16 @@ static void watch_input(struct client *c, struct task *t)
 		loop_fd_add(&c->loop, &t->input, t->file.fd, POLLIN, input_ready);
 }
 
+/* Its verdict is known: with a complete file it was when the last block came. */
+static void end_task(struct client *c, struct task *t)
+{
+	if (!t->complete) {
+		t->job->out.took = c->loop.clock() - t->began;
+		client_job_done(c, t->job);
+	}
+	task_del(t);
+}
+
 static void begin_job(struct client *c, struct client_job *job)
 {
 	struct task *t;
@@ -153,8 +157,7 @@ static void begin_job(struct client *c, struct client_job *job)
 		return;
 	}
 	if (!task_start(t)) {
-		task_del(t);
-		client_job_done(c, job);
+		end_task(c, t);
 		return;
 	}
 	t->next = c->tasks;
@@ -198,93 +201,33 @@ static void cancel_all(struct client *c)
 		attempt_cancel(t, "interrupted by the user", c->loop.clock());
 }
 
-/* Those whose session is over go on to another attempt, or away. */
-static void reap(struct client *c)
+/* Those whose attempt is over go on to another one, or away. False: nobody went. */
+static bool reap(struct client *c)
 {
 	struct task **p = &c->tasks;
+	bool went = false;
 
 	while (*p != NULL) {
 		struct task *t = *p;
 
 		watch_input(c, t);
-		if (!t->over || task_next(t)) {
+		if (!t->over) {
 			p = &t->next;
 			continue;
 		}
+		if (task_next(t))
+			continue; /* that attempt may be over as well */
+		went = true;
 		*p = t->next;
 		c->live--;
-		if (!t->complete)
-			client_job_done(c, t->job);
-		task_del(t);
+		end_task(c, t);
 	}
+	return went;
 }
 
 static bool decided(const struct client *c)
 {
 	return c->running == 0 && (c->begun == c->njobs || c->interrupted != 0);
-}
-
-/*
- * Every file has its verdict: until when to answer a repeated last block all the same. RFC 1350 section 6 would have us
- * stay in case the last ACK was lost, but somebody waits for this program to end. So it stays as long as a server that
- * has learnt the round trip takes to repeat its block; one with a timer of a second or more finds the port closed.
- */
-static mono_t leave_at(const struct client *c, mono_t now)
-{
-	mono_t rtt = 0;
-
-	for (const struct task *t = c->tasks; t != NULL; t = t->next)
-		if (transfer_rtt(&t->session.transfer) > rtt)
-			rtt = transfer_rtt(&t->session.transfer);
-	rtt = DALLY_LEAST + 2 * rtt;
-	return now + (rtt < DALLY_MOST ? rtt : DALLY_MOST);
-}
-
-/*
- * What we got from whoever started us and hold for nobody, in a child that they do not wait for: a pipe whose reader
- * would not see its end, a lock, a directory that could not be unmounted. Ours are all closed at an exec.
- */
-static void let_go(void)
-{
-	for (int fd = 0; fd < INHERITED; fd++) {
-		int flags = fcntl(fd, F_GETFD);
-
-		if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
-			close(fd);
-	}
-	if (chdir("/") != 0)
-		_exit(0);
-}
-
-static bool all_over(const struct client *c)
-{
-	for (const struct task *t = c->tasks; t != NULL; t = t->next)
-		if (!t->over)
-			return false;
-	return true;
-}
-
-/*
- * All is decided, and for a script that fetches a thousand files the dallying would be most of the time. So a child
- * stays behind for it, with nothing but our sockets, and has time for all of it. Not where packets are shown, nor where
- * the ports are few and the next of us wants one, nor with so many that some stand in an epoll set, which we would share:
- * what we close would be gone from the child's too. False: the run has to wait itself.
- */
-static bool stay_behind(struct client *c)
-{
-	pid_t pid;
-
-	if (!c->options->hurry || c->options->trace || c->options->port_hi != 0 || c->interrupted != 0 ||
-	    c->loop.ncrowd > 0 || all_over(c))
-		return false;
-	pid = fork();
-	if (pid != 0)
-		return pid > 0;
-	let_go();
-	loop_timer_clear(&c->loop, &c->tick);
-	while (!all_over(c) && c->interrupted == 0 && loop_once(&c->loop, MONO_NEVER) == 0)
-		;
-	_exit(0);
 }
 
 /* Wait, and let all go that only dally once it is time. */
@@ -293,7 +236,7 @@ static int wait_once(struct client *c)
 	int err;
 
 	if (decided(c) && c->leave == MONO_NEVER)
-		c->leave = stay_behind(c) ? c->loop.clock() : leave_at(c, c->loop.clock());
+		c->leave = dally_in_child(c) ? c->loop.clock() : dally_until(c, c->loop.clock());
 	err = loop_once(&c->loop, c->leave);
 	for (struct task *t = c->tasks; t != NULL && c->loop.clock() >= c->leave; t = t->next)
 		t->over = true;
@@ -308,12 +251,29 @@ static void drop_all(struct client *c, int err)
 	while ((t = c->tasks) != NULL) {
 		c->tasks = t->next;
 		c->live--;
-		if (!t->complete) {
+		if (!t->complete)
 			verdict_say(&t->job->out, CLIENT_REFUSED, "cannot wait for %s to answer for \"%s\": %s; try again",
 			    printable(t->job->host).text, printable(t->job->remote).text, strerror(-err));
-			client_job_done(c, t->job);
-		}
-		task_del(t);
+		end_task(c, t);
+	}
+}
+
+/* Whoever counts the verdicts, or reads them from a file, gets one for each job. */
+static void drop_rest(struct client *c)
+{
+	while (c->begun < c->njobs) {
+		struct client_job *job = &c->jobs[c->begun++];
+		struct printable host = printable(job->host), file = printable(job->remote);
+
+		memset(&job->out, 0, sizeof(job->out));
+		c->running++;
+		if (c->interrupted != 0)
+			verdict_say(&job->out, CLIENT_INTERRUPTED, "interrupted before %s was asked for \"%s\"; run it again",
+			    host.text, file.text);
+		else
+			verdict_say(&job->out, CLIENT_REFUSED, "%s was not asked for \"%s\", after what became of the others; try "
+			    "again", host.text, file.text);
+		client_job_done(c, job);
 	}
 }
 
@@ -321,7 +281,7 @@ static enum client_status worst(const struct client *c)
 {
 	if (c->interrupted != 0)
 		return CLIENT_INTERRUPTED;
-	for (size_t i = 0; i < c->begun; i++)
+	for (size_t i = 0; i < c->njobs; i++)
 		if (c->jobs[i].out.status != CLIENT_OK)
 			return c->jobs[i].out.status;
 	return CLIENT_OK;
@@ -343,10 +303,11 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	if (c->view->tick != NULL)
 		loop_timer_set(&c->loop, &c->tick, c->started + TICK);
 	while (err == 0) {
-		begin_jobs(c);
-		if (c->interrupted != 0)
-			cancel_all(c);
-		reap(c);
+		do {
+			begin_jobs(c);
+			if (c->interrupted != 0)
+				cancel_all(c);
+		} while (reap(c)); /* where one went the next may begin, and what waits for a pipe wakes nobody */
 		if (c->live == 0 && (c->begun == n || c->interrupted != 0))
 			break;
 		if (c->live > 0)
@@ -354,6 +315,7 @@ enum client_status client_run(struct client *c, struct client_job *jobs, size_t 
 	}
 	if (err != 0)
 		drop_all(c, err);
+	drop_rest(c);
 	loop_timer_clear(&c->loop, &c->tick);
 	return worst(c);
 }

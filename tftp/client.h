@@ -60,7 +60,7 @@ struct client_options {
 
 struct client_outcome {
 	enum client_status status;
-	bool decided;          /* false: it was never begun, or is under way */
+	bool decided;          /* false: it is under way, or not begun yet */
 	char message[768];     /* what went wrong: one sentence without a newline, safe for a terminal */
 	char note[512];        /* what was odd although it worked, or empty */
 	char peer[ADDR_TEXT];  /* who answered, or was asked last; may be empty */
@@ -115,7 +115,7 @@ void client_del(struct client *c);
 /*
  * Run the jobs, options->parallel at a time; one at a time where one's data goes to standard output. Returns 0, or
  * the status of the first that failed. SIGINT, SIGTERM and SIGHUP, unless they are ignored, end the run (and stay
- * blocked after it): CLIENT_INTERRUPTED.
+ * blocked after it): CLIENT_INTERRUPTED. Every job has a verdict then, those that were not begun as well.
  */
 enum client_status client_run(struct client *c, struct client_job *jobs, size_t n);
 

@@ -1,4 +1,4 @@
-/* What client.c, task.c, attempt.c, ask.c, lookup.c and verdict.c share; nobody else includes it. */
+/* What client.c, dally.c, task.c, attempt.c, ask.c, lookup.c and verdict.c share; nobody else includes it. */
 #ifndef CLIENT_INT_H
 #define CLIENT_INT_H
 
@@ -47,10 +47,12 @@ struct task {
 	struct endpoint endpoint;
 	struct session session;
 	struct store_file file;
+	struct store store;      /* the local end, from when it is open until a session takes it over */
 	struct store_wait wait;  /* until a pipe takes more of what is received */
 	struct store_file park;  /* what an attempt had read from a pipe, for the next one */
 	struct store park_store;
-	struct loop_fd input;    /* a pipe that is being sent and had nothing to read */
+	struct loop_fd input;    /* a pipe that is to be sent, or is being sent, and had nothing to read */
+	struct loop_timer look;  /* whether somebody reads a named pipe now */
 	struct loop_timer limit; /* --max-time */
 	struct loop_timer hole;  /* looks whether any data comes through */
 	mono_t began;
@@ -58,8 +60,10 @@ struct task {
 	struct addr elsewhere;   /* who answered from an address that was not asked; family 0: nobody */
 	bool parked;             /* `park` is in use */
 	bool gone;               /* a part of what a pipe gave is acknowledged, or lost: there cannot be another attempt */
+	bool ready;              /* `store` is open */
+	bool waits;              /* a pipe has nothing to send yet, or nobody who reads: no server is asked before */
 	bool open;               /* there is a session */
-	bool over;               /* it has ended */
+	bool over;               /* the attempt has ended */
 	bool complete;           /* and the file with it */
 	bool black_hole;         /* it was ended because no block came through */
 	bool out_of_time;        /* --max-time is over */
@@ -94,10 +98,17 @@ void client_job_done(struct client *c, struct client_job *job);
 void client_tidy(struct client *c, int dir);
 
 /*
- * client.c: wait until poll() says `events` of `fd` (-1: of nothing), or until a signal ends the run; all else that runs
- * stands still meanwhile. True if it does. For what has to be there before a transfer can begin, or can go on.
+ * client.c: wait until poll() says `events` of `fd`, or until a signal ends the run; all else that runs stands still
+ * meanwhile. True if it does. For where there is no way back to the loop: a name server, a pipe that is full.
  */
 bool client_await(struct client *c, int fd, short events, mono_t until);
+
+/*
+ * dally.c. All files have their verdict: dally_in_child leaves what dallies to a child process. False: the run has to
+ * wait itself, which dally_until bounds.
+ */
+bool dally_in_child(struct client *c);
+mono_t dally_until(const struct client *c, mono_t now);
 
 /*
  * task.c. task_start begins a job; false: it ended at once, with a verdict. task_next is for one whose session is over:
@@ -109,9 +120,10 @@ bool task_next(struct task *t);
 void task_del(struct task *t);
 
 /*
- * attempt.c. attempt_start opens the local file and asks the task's address; false: it failed before anything was
- * sent, and the outcome says why. attempt_park comes before attempt_close, for another attempt at what a pipe gave,
- * unless that is gone. attempt_remember: what worked is what the next file begins with.
+ * attempt.c. attempt_start opens the local file and asks the task's address, at once or when a pipe is ready; false: it
+ * failed before anything was sent, and the outcome says why. If that happens later, `over` is set and `open` is not.
+ * attempt_park comes before attempt_close, for another attempt at what a pipe gave, unless that is gone.
+ * attempt_remember: what worked is what the next file begins with.
  */
 void attempt_init(struct task *t); /* its timers */
 bool attempt_start(struct task *t);
@@ -125,10 +137,10 @@ void attempt_cancel(struct task *t, const char *why, mono_t now);
 struct host *host_find(struct client *c, const char *name, const char *port, mono_t until);
 bool host_was_silent(const struct client *c, const char *name, size_t len, const char *port);
 void host_forget(struct client *c);                                            /* all of them */
-int ask_sizes(struct task *t);                        /* block and window for the task's address, or -errno: no way there */
-void ask_offer(struct task *t);                       /* fills t->request */
+int ask_sizes(struct task *t);              /* block and window for the task's address, 0; or -errno: no way there */
+void ask_offer(struct task *t);             /* fills t->request */
 unsigned ask_share(unsigned sends, enum ask_level first, enum ask_level level);
-uint32_t ask_smaller(uint32_t blksize);               /* the next block size to try, 0: none */
+uint32_t ask_smaller(uint32_t blksize);     /* the next block size to try, 0: none */
 
 /*
  * lookup.c: addr_resolve, but it ends with EAI_AGAIN at `until`, or when a signal ends the run: a name server that does

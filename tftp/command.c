@@ -98,8 +98,11 @@ static bool remote_of(struct shell *s, const char *word, struct uri *u)
 
 static int run_jobs(struct shell *s, struct jobs *jobs)
 {
+	char why[ARGS_WHY];
 	int status;
 
+	if (jobs_check(jobs, why, sizeof(why)) != 0)
+		return shell_complain("%s", why);
 	report_update(s->report, jobs->list, jobs->n);
 	status = (int)client_run(s->client, jobs->list, jobs->n);
 	report_total(s->report, jobs->list, jobs->n, client_interrupted(s->client) != 0);
@@ -111,30 +114,41 @@ static bool looks_remote(const struct shell *s, const char *word)
 	return uri_is_url(word) || (!s->args->literal && uri_is_short(word));
 }
 
+/* One file; `local` NULL: under its own name. False: that could not be, and has been said. */
+static bool add_get(struct shell *s, struct jobs *jobs, const char *word, const char *local)
+{
+	struct uri u;
+	bool added = false;
+
+	if (!remote_of(s, word, &u))
+		return false;
+	if (local == NULL)
+		local = local_tail(u.path);
+	if (*local == '\0')
+		shell_complain("there is no file name in \"%s\"", show(word).text);
+	else if (jobs_get(jobs, s->args->options.text, &u, local) != 0)
+		shell_complain("out of memory");
+	else
+		added = true;
+	uri_free(&u);
+	return added;
+}
+
 /* get a: into a; get a b: into b; more: all of them, each under its own name. */
 static int get(struct shell *s, int argc, char **argv)
 {
 	struct jobs jobs = {.n = 0};
 	struct asked a;
-	int n, status = CLIENT_USAGE, err = 0;
+	const char *local;
+	bool good = true;
+	int status;
 
 	if (!words_of(s, argc, argv, "(files) ", &a))
 		return CLIENT_USAGE;
-	n = a.n == 2 && !looks_remote(s, a.words[1]) ? 1 : a.n;
-	for (int i = 0; i < n && err == 0; i++) {
-		struct uri u;
-
-		if (!remote_of(s, a.words[i], &u))
-			break;
-		err = jobs_get(&jobs, s->args->options.text, &u, n < a.n ? a.words[1] : local_tail(u.path));
-		uri_free(&u);
-		if (err == 0 && *jobs.list[jobs.n - 1].local == '\0')
-			err = -1;
-	}
-	if (err == 0 && jobs.n == (size_t)n)
-		status = run_jobs(s, &jobs);
-	else if (err != 0)
-		shell_complain("there is no file name in \"%s\"", show(a.words[jobs.n > 0 ? jobs.n - 1 : 0]).text);
+	local = a.n == 2 && !looks_remote(s, a.words[1]) ? a.words[1] : NULL;
+	for (int i = 0; i < (local != NULL ? 1 : a.n) && good; i++)
+		good = add_get(s, &jobs, a.words[i], local);
+	status = good ? run_jobs(s, &jobs) : CLIENT_USAGE;
 	jobs_free(&jobs);
 	return status;
 }

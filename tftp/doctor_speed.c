@@ -25,7 +25,7 @@ static bool block_comes(struct doctor *d, uint32_t size, uint32_t *granted, size
 	return a.data;
 }
 
-/* Between a block that arrives and one that does not: the largest that does. By halves, so nobody waits long for each. */
+/* Between a block that arrives and one that does not: the largest that does. By halves: each wait is a short one. */
 static uint32_t narrow(struct doctor *d, uint32_t failed)
 {
 	struct probe patient = d->probe;

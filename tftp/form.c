@@ -93,7 +93,7 @@ static int get_words(struct form *f, const struct args *a, char **words, int n, 
 	for (int i = 0; i < n; i++)
 		if (add_get(f, a, words[i], local, why) != 0)
 			return -1;
-	return 0;
+	return jobs_check(&f->jobs, why, ARGS_WHY);
 }
 
 /* LOCAL... REMOTE */
@@ -118,7 +118,7 @@ static int put_words(struct form *f, const struct args *a, char **words, int n, 
 		else if (jobs_put(&f->jobs, a->options.text, words[i], &u, n > 1) != 0)
 			err = out_of_memory(why);
 	uri_free(&u);
-	return err;
+	return err == 0 ? jobs_check(&f->jobs, why, ARGS_WHY) : err;
 }
 
 /* The forms. */

@@ -2,6 +2,7 @@
 #include "jobs.h"
 
 #include "local.h"
+#include "log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,88 @@ int jobs_put(struct jobs *j, bool text, const char *local, const struct uri *rem
 	err = jobs_add(j, true, remote->mode_given ? remote->text : text, remote->host, remote->port,
 	    dir ? name : remote->path, local);
 	free(name);
+	return err;
+}
+
+static int compare(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? (a != NULL) - (b != NULL) : strcmp(a, b);
+}
+
+static int by_host(const struct client_job *a, const struct client_job *b)
+{
+	int order = compare(a->host, b->host);
+
+	return order != 0 ? order : compare(a->port, b->port);
+}
+
+/* By where they go to. 0: both would go to one place. */
+static int by_place(const struct client_job *a, const struct client_job *b)
+{
+	int order = a->write - b->write;
+
+	if (order == 0)
+		order = a->write ? by_host(a, b) : compare(a->local, b->local);
+	if (order == 0)
+		order = a->write ? compare(a->remote, b->remote) : compare(local_tail(a->remote), local_tail(b->remote));
+	return order;
+}
+
+/* For qsort(). What goes to one place stays in the order in which it was given. */
+static int sorting(const void *first, const void *second)
+{
+	const struct client_job *a = *(const struct client_job *const *)first;
+	const struct client_job *b = *(const struct client_job *const *)second;
+	int order = by_place(a, b);
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static bool same_file(const struct client_job *a, const struct client_job *b)
+{
+	return a->text == b->text && by_host(a, b) == 0 && strcmp(a->remote, b->remote) == 0 &&
+	    strcmp(a->local, b->local) == 0;
+}
+
+static bool replaces(const struct client_job *a, const struct client_job *b)
+{
+	return by_place(a, b) == 0 && !same_file(a, b) && (a->write || strcmp(a->local, "-") != 0);
+}
+
+/* host:path, or the local name: how it was given, more or less. */
+static void source(const struct client_job *job, char out[100])
+{
+	char name[1024];
+
+	if (job->write)
+		snprintf(name, sizeof(name), "%s", job->local);
+	else
+		snprintf(name, sizeof(name), "%s%s%s:%s", job->host, job->port != NULL ? ":" : "",
+		    job->port != NULL ? job->port : "", job->remote);
+	log_safe(out, 100, name, strlen(name));
+}
+
+int jobs_check(const struct jobs *j, char *why, size_t cap)
+{
+	const struct client_job **sorted = calloc(j->n + 1, sizeof(*sorted));
+	char a[100], b[100];
+	int err = 0;
+
+	if (sorted == NULL) {
+		snprintf(why, cap, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < j->n; i++)
+		sorted[i] = &j->list[i];
+	qsort(sorted, j->n, sizeof(*sorted), sorting);
+	for (size_t i = 1; i < j->n && err == 0; i++)
+		if (replaces(sorted[i - 1], sorted[i])) {
+			source(sorted[i - 1], a);
+			source(sorted[i], b);
+			snprintf(why, cap, "\"%s\" and \"%s\" would replace each other; use two directories", a, b);
+			err = -1;
+		}
+	free(sorted);
 	return err;
 }
 

@@ -28,6 +28,12 @@ int jobs_add(struct jobs *j, bool write, bool text, const char *host, const char
 int jobs_get(struct jobs *j, bool text, const struct uri *remote, const char *local);
 int jobs_put(struct jobs *j, bool text, const char *local, const struct uri *remote, bool many);
 
+/*
+ * Whether each file has a place of its own to go to. Returns 0, or -1 and in `why` (cap bytes) a sentence: it names two
+ * that would replace each other, or memory was short. The same file twice is let pass: nothing is lost.
+ */
+int jobs_check(const struct jobs *j, char *why, size_t cap);
+
 void jobs_free(struct jobs *j);
 
 #endif

@@ -24,8 +24,8 @@ const char *local_tail(const char *path)
 }
 
 /*
- * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no such
- * links (fs.protected_symlinks), but it is not the kernel that follows here.
+ * Where anybody may put something, as into /tmp, somebody else's links and pipes may be traps. The kernel follows no
+ * such links where fs.protected_symlinks is 1, but it is not the kernel that follows here.
  */
 static bool is_trap(const char *path, const struct stat *there)
 {
@@ -38,8 +38,19 @@ static bool is_trap(const char *path, const struct stat *there)
 	    there->st_uid != geteuid() && there->st_uid != st.st_uid);
 }
 
-/* Its text; 0: there is no link, or -errno. What was looked at is what is read: it may be another one the next moment. */
-static int read_link(const char *path, char to[PATH_MAX])
+/* Files of /proc and /sys are made as they are read: their size says nothing, mostly 0 or a page. */
+static bool is_generated(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_MAGIC || fs.f_type == SYSFS_MAGIC);
+}
+
+/*
+ * Its text; 0: there is no link, or -errno. What was looked at is what is read: it may be another one the next moment.
+ * What a link of /dev/fd, which is in /proc, says of something `special` is no path: the chain ends there.
+ */
+static int read_link(const char *path, bool special, char to[PATH_MAX])
 {
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), err = 0;
 	struct stat st;
@@ -47,7 +58,7 @@ static int read_link(const char *path, char to[PATH_MAX])
 
 	if (fd < 0)
 		return 0;
-	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode) && !(special && is_generated(fd))) {
 		len = readlinkat(fd, "", to, PATH_MAX - 1);
 		err = len < 0 ? -errno : is_trap(path, &st) ? -EACCES : (int)len;
 		to[len < 0 ? 0 : len] = '\0';
@@ -57,12 +68,12 @@ static int read_link(const char *path, char to[PATH_MAX])
 }
 
 /* To where a chain of symbolic links ends, whether there is a file or not yet. */
-static int follow(char path[PATH_MAX])
+static int follow(char path[PATH_MAX], bool special)
 {
 	char to[PATH_MAX], next[PATH_MAX];
 
 	for (int links = 0; links < LINKS_MAX; links++) {
-		int len = read_link(path, to), dir;
+		int len = read_link(path, special, to), dir;
 
 		if (len <= 0)
 			return len;
@@ -82,27 +93,49 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
-static int target(const char *local, const char *remote, char path[PATH_MAX])
+int local_path(const char *local, const char *remote, char path[PATH_MAX])
 {
 	const char *own = local_tail(remote);
+	size_t len = strlen(local);
 	struct stat st;
 	int n = snprintf(path, PATH_MAX, "%s", local);
 
 	if (n < PATH_MAX && stat(local, &st) == 0 && S_ISDIR(st.st_mode)) {
 		if (*own == '\0' || strcmp(own, ".") == 0 || strcmp(own, "..") == 0)
 			return -EISDIR;
-		n = snprintf(path, PATH_MAX, "%s/%s", local, own);
+		n = snprintf(path, PATH_MAX, "%s%s%s", local, len > 0 && local[len - 1] == '/' ? "" : "/", own);
 	}
-	if (n >= PATH_MAX)
-		return -ENAMETOOLONG;
-	/* What a link to a pipe says of it, in /dev/fd, is no path. */
-	return is_special(path) ? 0 : follow(path);
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int target(const char *local, const char *remote, char path[PATH_MAX])
+{
+	int err = local_path(local, remote, path);
+
+	return err != 0 ? err : follow(path, is_special(path));
+}
+
+/* A link that stands there now was put there behind our back, unless it is one of /proc. */
+static int open_end(const char *path, int flags)
+{
+	int fd = open(path, flags | O_NOFOLLOW), there;
+
+	if (fd >= 0 || errno != ELOOP)
+		return fd;
+	there = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (there >= 0 && is_generated(there))
+		fd = open(path, flags);
+	else
+		errno = EACCES;
+	if (there >= 0)
+		close(there);
+	return fd;
 }
 
 /* Opening must not wait for whoever is at the other end of a pipe: nothing would end that. Writing may. */
 static int open_special(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), flags;
+	int fd = open_end(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), flags;
 	struct stat st;
 
 	if (fd < 0)
@@ -177,14 +210,6 @@ int local_sink(struct store_file *f, struct store *store, const char *local, con
 	}
 	fd = open_special(path);
 	return fd < 0 ? fd : store_file_stream(f, store, fd, text, wait);
-}
-
-/* Files of /proc and /sys are made as they are read: their size says nothing, mostly 0 or a page. */
-static bool is_generated(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_MAGIC || fs.f_type == SYSFS_MAGIC);
 }
 
 int local_source(struct store_file *f, struct store *store, const char *local, bool text, size_t keep, uint64_t *size,

@@ -4,11 +4,18 @@
 
 #include "store_file.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* The part of a path behind its last slash. */
 const char *local_tail(const char *path);
+
+/*
+ * The path of a download: `local`, or what it has under the remote file's own name if it is a directory. Links are as
+ * they are. Returns 0 or -errno, -EISDIR where the remote file has no name of its own.
+ */
+int local_path(const char *local, const char *remote, char path[PATH_MAX]);
 
 /*
  * Open where a download goes. "-" is standard output; a directory takes the remote file's own name; anything else that

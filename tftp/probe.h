@@ -59,9 +59,9 @@ struct probe_loss {
 };
 
 /*
- * What is lost on the way there and back: up to `n` requests (at most PROBE_LOSS_MOST) for files that nobody has, each sent
- * once, one after the other, for `total` at most. A server answers each with one ERROR and never repeats it, so neither
- * its timers nor ours have a part in the figure. What comes late counts as answered. Returns 0 or -errno.
+ * What is lost on the way there and back: up to `n` requests (at most PROBE_LOSS_MOST) for files that nobody has, each
+ * sent once, one after the other, for `total` at most. A server answers each with one ERROR and never repeats it, so
+ * neither its timers nor ours have a part in the figure. What comes late counts as answered. Returns 0 or -errno.
  */
 int probe_loss(const struct probe *p, const char *name, unsigned n, mono_t total, struct probe_loss *l);
 

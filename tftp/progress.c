@@ -43,8 +43,8 @@ void progress_time(char buf[16], double seconds)
 /* The line. */
 
 /*
- * What takes two columns on a terminal: East Asian scripts, full forms, emoji. In whole blocks, and rather too many: the C
- * library knows better, but only in a locale.
+ * What takes two columns on a terminal: East Asian scripts, full forms, emoji. In whole blocks, and rather too many:
+ * the C library knows better, but only in a locale.
  */
 static bool is_wide(uint32_t c)
 {

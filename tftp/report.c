@@ -1,6 +1,7 @@
 /* Printing. */
 #include "report.h"
 
+#include "local.h"
 #include "log.h"
 #include "trace.h"
 
@@ -50,6 +51,15 @@ static void json_message(FILE *out, const char *key, const char *s)
 	fputs("\",", out);
 }
 
+/* The file itself, where a directory was given. */
+static void json_local(FILE *out, const struct client_job *job)
+{
+	char path[PATH_MAX];
+	bool found = !job->write && strcmp(job->local, "-") != 0 && local_path(job->local, job->remote, path) == 0;
+
+	json_text(out, "local", found ? path : job->local);
+}
+
 static void json(FILE *out, const struct client_job *job)
 {
 	const struct client_outcome *o = &job->out;
@@ -60,7 +70,7 @@ static void json(FILE *out, const struct client_job *job)
 	json_text(out, "host", job->host);
 	json_text(out, "peer", o->peer);
 	json_text(out, "remote", job->remote);
-	json_text(out, "local", job->local);
+	json_local(out, job);
 	json_text(out, "mode", job->text ? "netascii" : "octet");
 	fprintf(out, "\"status\":%d,", (int)o->status);
 	json_message(out, "error", o->message);
@@ -119,10 +129,9 @@ static void tick(void *arg, const struct client_state *state)
 
 static void packet(void *arg, bool sent, const struct addr *peer, const uint8_t *buf, size_t len)
 {
-	struct report *r = arg;
 	char line[1024];
 
-	(void)r;
+	(void)arg;
 	fprintf(stderr, "%s\n", trace_packet(line, sizeof(line), sent, peer, buf, len));
 }
 

@@ -9,8 +9,8 @@
 
 /*
  * The largest block that the route carries without fragments; `from` is the local address, family 0: any. Returns 0, or
- * -errno where the kernel sends nothing there and no later try will change that: a session would take it for lost packets.
- * What a firewall or a full queue refuses is such a loss, it passes.
+ * -errno where the kernel sends nothing there and no later try will change that: a session would take it for lost
+ * packets. What a firewall or a full queue refuses is such a loss, it passes.
  */
 int route_look(const struct addr *to, const struct addr *from, uint32_t *blksize);
 

@@ -124,7 +124,6 @@ int shell_command(struct shell *s, int argc, char **argv)
 {
 	int n, status;
 	const struct command *command = command_find(argv[0], &n);
-
 	char safe[96];
 
 	if (command == NULL)
@@ -135,7 +134,7 @@ int shell_command(struct shell *s, int argc, char **argv)
 	return status;
 }
 
-/* tftp-hpa begins with the question where to connect to, so what is fed to it begins with a host, and perhaps a port. */
+/* tftp-hpa begins by asking where to connect to, so what is fed to it begins with a host, and perhaps a port. */
 static bool first_line_is_host(struct shell *s, int n, char **words)
 {
 	bool first = !s->begun && s->host == NULL;

@@ -182,33 +182,50 @@ static bool same_server(struct task *t)
 	return next_address(t);
 }
 
+/* Nothing could be sent to this address. */
+static bool another_way(struct task *t)
+{
+	if (t->job->out.status != CLIENT_REFUSED || t->gone || t->at + 1 >= t->host->n)
+		return false;
+	t->at++;
+	begin_address(t);
+	return true;
+}
+
 /* At this address, or at the next one where something can be sent to. */
 static bool begin_attempt(struct task *t)
 {
-	while (!attempt_start(t)) {
-		if (t->job->out.status != CLIENT_REFUSED || t->gone || t->at + 1 >= t->host->n)
-			return false;
-		t->at++;
-		begin_address(t);
-	}
-	return true;
+	do
+		if (attempt_start(t))
+			return true;
+	while (another_way(t));
+	return false;
+}
+
+/* After a session: whether there is something left to try with this server. */
+static bool judge(struct task *t)
+{
+	bool again;
+
+	verdict_judge(t);
+	again = same_server(t);
+	attempt_park(t);
+	return again && !t->gone;
 }
 
 bool task_next(struct task *t)
 {
-	bool again;
+	bool again = false;
 
 	loop_timer_clear(&t->client->loop, &t->hole);
-	attempt_remember(t);
-	if (t->complete) {
-		attempt_close(t);
-		return false;
-	}
-	verdict_judge(t);
-	again = same_server(t);
-	attempt_park(t);
+	if (t->open)
+		attempt_remember(t);
+	if (!t->complete)
+		again = t->open ? judge(t) : another_way(t);
 	attempt_close(t);
-	if (again && !t->gone && begin_attempt(t))
+	if (t->complete)
+		return false;
+	if (again && begin_attempt(t))
 		return true;
 	while (!t->gone && next_host(t))
 		if (begin_attempt(t))
@@ -262,7 +279,6 @@ struct task *task_new(struct client *c, struct client_job *job)
 		return NULL;
 	t->client = c;
 	t->job = job;
-	t->input.index = LOOP_UNSET;
 	attempt_init(t);
 	t->hosts = hosts_of(c, job);
 	if (t->hosts != NULL)

@@ -55,6 +55,10 @@ fails 26 "a local file that is not there" put nothing "$url/new"
 fails 26 "a local directory" put . "$url/new"
 fails 23 "a local directory that is not there" get "$url/file" no/such/file
 fails 6 "a host that is not there" get tftp://host.invalid/file old
+fails 64 "two files that would replace each other" get "$url/a/old" "$url/b/old" .
+fails 64 "and two uploads" put old "$tmp/root/../here/old" "$url/"
+fails 64 "and two files of a session" 127.0.0.1 -c get a/old other b/old
+check "which are named" grep -q '"127.0.0.1:a/old" and "127.0.0.1:b/old"' "$tmp/err"
 fails 64 "an unknown verb" fetch "$url/file"
 fails 64 "an unknown option" get --no-such-option "$url/file" old
 fails 64 "an unknown scheme" get http://127.0.0.1/file old
@@ -148,8 +152,9 @@ echo precious >"$tmp/victim"
 ln -s ../victim "$tmp/trap/theirs"
 ln -s theirs "$tmp/trap/mine"
 ln -s ../not-there "$tmp/trap/dangling"
-if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" 2>/dev/null; then
-	for link in theirs mine dangling; do
+ln -s /dev/null "$tmp/trap/device"
+if chown -h 1234 "$tmp/trap/theirs" "$tmp/trap/dangling" "$tmp/trap/device" 2>/dev/null; then
+	for link in theirs mine dangling device; do
 		"$tftp" get "$url/file" "$tmp/trap/$link" 2>"$tmp/err"
 		check "a link that somebody else has put into a sticky directory is not followed ($link, exit status $?)" \
 		    says_all "$url/file"

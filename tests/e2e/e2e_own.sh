@@ -137,6 +137,35 @@ cp "$tmp/root/f513" "$tmp/root/sub/x"
 "$tftp" get "$url/sub/x" "$tmp/get/name"
 same "a URL can name a directory" "$tmp/root/f513" "$tmp/get/name"
 
+# Who still answers for a last ACK that was lost keeps nobody from what comes next.
+mkdir "$tmp/stick"
+# busy_often: a directory was still in use when the client had ended
+busy_often() {
+	for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+		mount -t tmpfs none "$tmp/stick" || return 0
+		(cd "$tmp/stick" && exec nice -n 19 "$tftp" get "$url/f513" 7<.)
+		umount "$tmp/stick" || return 0
+	done
+	return 1
+}
+if mount -t tmpfs none "$tmp/stick" 2>/dev/null; then
+	umount "$tmp/stick"
+	if busy_often; then not_ok "where it was started can be unmounted at once"
+	else ok "where it was started can be unmounted at once"; fi
+else
+	skip "what is unmounted: it cannot be mounted here"
+fi
+# In a container nobody may ever collect a child that is left, and what runs first there takes all with it when it ends.
+if unshare -pf --mount-proc true 2>/dev/null; then
+	unshare -pf --mount-proc "$tftp" get "$url/f1048576" "$tmp/get/first"
+	same "it can be the first process of a container" "$tmp/root/f1048576" "$tmp/get/first"
+	# shellcheck disable=SC2016
+	left=$(unshare -pf --mount-proc sh -c '"$@" && echo /proc/[0-9]*' sh "$tftp" get "$url/f513" "$tmp/get/second")
+	check "and leaves no child in one" test "$left" = /proc/1
+else
+	skip "a container: there are no PID namespaces here"
+fi
+
 check "nothing unfinished is left" test -z "$(find "$tmp" -name '.tftp-part-*')"
 check "success says nothing on standard error" test -z "$("$tftp" get "$url/f513" "$tmp/get/quiet" 2>&1)"
 exit $failed

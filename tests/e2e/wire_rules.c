@@ -6,10 +6,12 @@
 #include "wire_process.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -705,8 +707,31 @@ START_TEST(json_is_one_object_for_each_file)
 	char command[2 * PATH_ROOM];
 	/* any JSON parser will do; perl's comes with perl */
 	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
-	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}\"; "
-	    "END { exit(\"@s\" eq \"68:0:name 0:700:name\" ? 0 : 1) }' '%s'", c.out);
+	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}:$o->{remote}:$o->{local}\"; "
+	    "END { exit(\"@s\" eq \"68:0:name:./name 0:700:name:./name\" ? 0 : 1) }' '%s'", c.out);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* Also for those that were not begun: a script can tell which they are. */
+START_TEST(json_has_an_object_for_each_file_after_an_interrupt)
+{
+	listen_here();
+	client_start(&c, "get", "--json", "--no-options", url, url, url, files_dir(), NULL);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	wire_close(&tid);
+	take(OP_RRQ);
+	wire_data(&tid, 1, data, 512);
+	wire_expect_ack(&tid, 1);
+	kill(c.pid, SIGINT);
+	ends(130);
+	ck_assert_str_eq(client_said(&c), "tftp: interrupted, 1 of 3 files are complete\n");
+	char command[3 * PATH_ROOM];
+	snprintf(command, sizeof(command), "perl -MJSON::PP -ne '"
+	    "$o = decode_json($_); push @s, \"$o->{status}:$o->{bytes}\"; $o->{local} eq \"%s/name\" or exit 1; "
+	    "END { exit(\"@s\" eq \"0:700 130:512 130:0\" && $o->{error} =~ /before .* was asked/ ? 0 : 1) }' '%s'",
+	    files_dir(), c.out);
 	ck_assert_int_eq(system(command), 0);
 }
 END_TEST
@@ -823,6 +848,68 @@ START_TEST(files_come_in_parallel)
 }
 END_TEST
 
+static void take_name(int op, const char *name)
+{
+	ck_assert_str_eq(wire_expect_request(&listener, op), name);
+	wire_open(&tid, "127.0.0.1");
+	tid.peer = listener.from;
+}
+
+/* The first of three uploads comes from a pipe into which nobody writes yet. */
+START_TEST(files_go_on_while_one_waits_for_its_pipe)
+{
+	char directory[80];
+	int pipe_end;
+
+	listen_here();
+	path_join(target, files_dir(), "pipe");
+	ck_assert_int_eq(mkfifo(target, 0600), 0);
+	pipe_end = open(target, O_RDWR | O_CLOEXEC);
+	path_join(target, files_dir(), "local");
+	file_write(target, data, 700);
+	snprintf(directory, sizeof(directory), "tftp://127.0.0.1:%u/", wire_port(&listener));
+	client_start(&c, "put", "--parallel", "2", "--no-options", "pipe", "local", "local", directory, NULL);
+	for (int i = 0; i < 2; i++) {
+		take_name(OP_WRQ, "local");
+		wire_ack(&tid, 0);
+		wire_read_rest(&tid, 512, data, 700);
+		wire_close(&tid);
+	}
+	/* a block of RFC 1350 is enough, where no larger one is asked for */
+	ck_assert_int_eq(write(pipe_end, data, 600), 600);
+	take_name(OP_WRQ, "pipe");
+	wire_ack(&tid, 0);
+	close(pipe_end);
+	wire_read_rest(&tid, 512, data, 600);
+	ends(0);
+}
+END_TEST
+
+/* The first of two downloads goes into a pipe that nobody reads yet. */
+START_TEST(files_come_while_one_waits_for_its_reader)
+{
+	static uint8_t received[1000];
+	char other[80];
+	int pipe_end;
+
+	listen_here();
+	path_join(target, files_dir(), "name");
+	ck_assert_int_eq(mkfifo(target, 0600), 0);
+	snprintf(other, sizeof(other), "tftp://127.0.0.1:%u/other", wire_port(&listener));
+	client_start(&c, "get", "--parallel", "2", "--no-options", url, other, ".", NULL);
+	take_name(OP_RRQ, "other");
+	wire_write_rest(&tid, 512, data, 700);
+	wire_close(&tid);
+	pipe_end = open(target, O_RDONLY | O_CLOEXEC);
+	take(OP_RRQ);
+	wire_write_rest(&tid, 512, data, 700);
+	ck_assert_int_eq(read(pipe_end, received, sizeof(received)), 700);
+	ck_assert_int_eq(memcmp(received, data, 700), 0);
+	close(pipe_end);
+	ends(0);
+}
+END_TEST
+
 START_TEST(progress_is_shown_when_told_and_only_then)
 {
 	listen_here();
@@ -862,6 +949,8 @@ WIRE_MAIN("wire_rules", options_that_are_refused_become_fewer_and_then_none,
     answer_from_another_address_is_named, relaxed_peer_takes_it, local_address_and_ports_are_as_told,
     files_follow_each_other_on_a_single_port,
     trace_shows_every_packet_in_words, trace_shows_what_strangers_send, json_is_one_object_for_each_file,
-    json_is_json_whatever_the_name, json_has_names_as_they_are,
+    json_has_an_object_for_each_file_after_an_interrupt, json_is_json_whatever_the_name, json_has_names_as_they_are,
     json_is_alone_on_standard_error, verbose_sums_up_and_quiet_says_nothing,
-    files_that_fail_are_counted_and_the_others_come, files_come_in_parallel, progress_is_shown_when_told_and_only_then)
+    files_that_fail_are_counted_and_the_others_come, files_come_in_parallel,
+    files_go_on_while_one_waits_for_its_pipe, files_come_while_one_waits_for_its_reader,
+    progress_is_shown_when_told_and_only_then)

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ARGS_MAX 32
+#define ARGS_MAX 160
 #define WORKERS 4
 
 static char top[128]; /* the directory of all tests of this program */

@@ -99,7 +99,7 @@ static void run(void)
 		return;
 	MUST(client_run(c, jobs, sizeof(jobs) / sizeof(jobs[0])) != CLIENT_OK);
 	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
-		MUST(!jobs[i].out.decided || (jobs[i].out.status != CLIENT_OK && jobs[i].out.message[0] != '\0'));
+		MUST(jobs[i].out.decided && jobs[i].out.status != CLIENT_OK && jobs[i].out.message[0] != '\0');
 	client_del(c);
 }
 

@@ -97,6 +97,21 @@ START_TEST(scp_form)
 }
 END_TEST
 
+/* Whichever came last would be all that is left. The same file twice loses nothing. */
+START_TEST(files_that_would_replace_each_other_are_refused)
+{
+	refused("tftp get tftp://h/a/x tftp://h/b/x /tmp", "\"h:a/x\" and \"h:b/x\"");
+	refused("tftp get h:a/x h:y h:b/x", "\"h:a/x\" and \"h:b/x\"");
+	refused("tftp h:x g:x .", "\"h:x\" and \"g:x\"");
+	refused("tftp get tftp://h/x tftp://h:70/x", "\"h:x\" and \"h:70:x\"");
+	refused("tftp get tftp://h/x;mode=netascii tftp://h/x", "\"h:x\" and \"h:x\"");
+	refused("tftp put a/x y b/x h:up", "\"a/x\" and \"b/x\"");
+	means("tftp get h:x h:x .", "get h x ., get h x .");
+	means("tftp get h:a/x h:b/x -", "get h a/x -, get h b/x -");
+	means("tftp put x x h:up", "put h up/x x, put h up/x x");
+}
+END_TEST
+
 START_TEST(hpa_form)
 {
 	session("tftp", NULL, NULL, -1);
@@ -249,5 +264,5 @@ START_TEST(options_are_read_gnu_style)
 }
 END_TEST
 
-UNIT_MAIN("form", url_form, scp_form, hpa_form, busybox_and_atftp_form, windows_form, doctor_form,
+UNIT_MAIN("form", url_form, scp_form, files_that_would_replace_each_other_are_refused, hpa_form, busybox_and_atftp_form, windows_form, doctor_form,
     what_makes_no_sense_is_named, options_that_make_no_sense_are_named, options_are_read_gnu_style)

@@ -1732,6 +1732,34 @@ START_TEST(silence_behind_a_filled_hole_is_answered_soon_and_once)
 }
 END_TEST
 
+/* Its rate was used up for ten seconds: none of its deadlines has passed meanwhile, the one behind the early one neither. */
+START_TEST(silence_behind_a_filled_hole_counts_from_when_it_may_send_again)
+{
+	struct rig *r = receiving(8 * 100, "blksize=8 windowsize=8");
+
+	for (uint64_t first = 1; first < 65; first += 8) {
+		hear_blocks(r, first, first + 7);
+		say(r);
+		pass(r, MONO_MS);
+	}
+	hear_block(r, 65);
+	hear_blocks(r, 67, 72);
+	says(r, "ACK 65");
+	hear_block(r, 66);
+	says(r, "");
+	r->now += 10 * MONO_SEC;
+	transfer_delayed(&r->t, 10 * MONO_SEC);
+	hear_block(r, 70); /* it came before, and makes the deadline an early one again */
+	says(r, "");
+	ck_assert_int_gt(wait_for_deadline(r), 0);
+	says(r, "ACK 72");
+	ck_assert_uint_eq(r->t.rt.tries, 0);
+	ck_assert_int_gt(wait_for_deadline(r), RETRANSMIT_SLACK);
+	says(r, "ACK 72");
+	done(r);
+}
+END_TEST
+
 /* Two seconds would be long, and 255 are possible. */
 START_TEST(filled_hole_is_told_at_once_where_an_interval_is_agreed)
 {
@@ -3077,7 +3105,8 @@ UNIT_MAIN("transfer",
 	receiver_acknowledges_at_the_windows_end, windows_that_come_at_once_are_acknowledged_once,
 	last_block_is_acknowledged_inside_a_window, gap_is_acknowledged_once,
 	blocks_past_a_hole_are_kept_and_one_block_completes,
-	silence_behind_a_filled_hole_is_answered_soon_and_once, hole_that_is_lost_again_is_named_again,
+	silence_behind_a_filled_hole_is_answered_soon_and_once,
+	silence_behind_a_filled_hole_counts_from_when_it_may_send_again, hole_that_is_lost_again_is_named_again,
 	filled_hole_is_told_at_once_where_an_interval_is_agreed, hole_filled_in_the_same_batch_takes_its_ack_along,
 	last_block_past_a_hole_is_kept_too, empty_last_block_past_a_hole_is_kept_too, block_past_the_window_is_ignored,
 	forward_only_store_keeps_nothing_past_a_hole, repeated_window_is_acknowledged_again_by_its_last_block,
