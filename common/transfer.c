@@ -138,6 +138,15 @@ void transfer_fail_store(struct transfer *t, int err, mono_t now)
 		code = ERROR_DISK_FULL;
 		text = "the file is larger than allowed here";
 		break;
+	case -EACCES:
+	case -EPERM:
+		code = ERROR_ACCESS;
+		text = "permission denied at the other end";
+		break;
+	case -EROFS:
+		code = ERROR_ACCESS;
+		text = "the file system at the other end is read-only";
+		break;
 	/* A client's user, or its --max-time, while it waited for room in a pipe. */
 	case -EINTR:
 		text = "interrupted at the other end";

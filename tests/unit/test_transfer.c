@@ -2335,6 +2335,9 @@ START_TEST(failed_write_becomes_an_error_the_peer_can_act_on)
 		{-EDQUOT, ERROR_DISK_FULL},
 		{-EFBIG, ERROR_DISK_FULL},
 		{STORE_TOO_BIG, ERROR_DISK_FULL},
+		{-EACCES, ERROR_ACCESS},
+		{-EPERM, ERROR_ACCESS},
+		{-EROFS, ERROR_ACCESS},
 		{-EIO, ERROR_UNDEFINED},
 	};
 
