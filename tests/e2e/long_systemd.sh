@@ -57,6 +57,7 @@ check "one command starts it" systemctl --quiet enable --now tftpd
 check "it runs" active
 check "it serves on IPv4" get 127.0.0.1/file
 check "it serves on IPv6" get "[::1]/file"
+check "its own fences stand within the manager's" sh -c '! journalctl --quiet --no-pager -u tftpd | grep " here: "'
 check "it says what it does" test "$(show StatusText | grep -c '^serving /srv/tftp on .*:69.*, [0-9]* transfers\?$')" = 1
 pid=$(show MainPID)
 check "it runs as its user" test "$(stat -c %U "/proc/$pid")" = tftp
