@@ -29,8 +29,6 @@ static void line(const char *label, const char *fmt, va_list ap)
 	fflush(stdout);
 }
 
-static void broken(struct doctor *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
 #define SAY(label, fmt) \
 	do { \
 		va_list ap; \
@@ -51,7 +49,7 @@ void doctor_limited(struct doctor *d, const char *fmt, ...)
 	SAY("limited", fmt);
 }
 
-static void broken(struct doctor *d, const char *fmt, ...)
+void doctor_broken(struct doctor *d, const char *fmt, ...)
 {
 	d->status = DOCTOR_BROKEN;
 	SAY("broken", fmt);
@@ -113,18 +111,18 @@ static void explain_silence(struct doctor *d)
 	unsigned port = addr_port(&d->to);
 
 	if (answers_from_its_port(d)) {
-		broken(d, "port %u answers, but what a transfer sends from its new port does not arrive", port);
+		doctor_broken(d, "port %u answers, but what a transfer sends from its new port does not arrive", port);
 		printf("  why:   a firewall or NAT between here and there drops replies from a port that was not asked\n");
 		doctor_remedy("let the firewall follow TFTP (nf_conntrack_tftp), or open a range of ports and give it to the "
 		    "server (--port-range), or let it answer from its port (--single-port)");
 	} else if (refuses_elsewhere(d)) {
-		broken(d, "the host is there and refuses other ports, but nothing comes back from port %u", port);
+		doctor_broken(d, "the host is there and refuses other ports, but nothing comes back from port %u", port);
 		printf("  why:   a server that answers from a new port whose replies a firewall or NAT drops, or a firewall "
 		    "that drops the requests\n");
 		doctor_remedy("look into the server's log whether the requests arrive; if they do, see nf_conntrack_tftp, "
 		    "--port-range and --single-port; if not, open UDP port %u", port);
 	} else {
-		broken(d, "nothing comes back, neither from port %u nor from any other", port);
+		doctor_broken(d, "nothing comes back, neither from port %u nor from any other", port);
 		printf("  why:   the host is down, the route is wrong, or a firewall drops everything\n");
 		doctor_remedy("try ping; look at the firewalls on the way; is this the right address?");
 	}
@@ -135,10 +133,10 @@ static void explain_icmp(struct doctor *d, int err)
 	unsigned port = addr_port(&d->to);
 
 	if (err == ECONNREFUSED) {
-		broken(d, "the host is there, but nothing listens on UDP port %u", port);
+		doctor_broken(d, "the host is there, but nothing listens on UDP port %u", port);
 		doctor_remedy("start the TFTP server, or ask the port that it listens on (tftp doctor HOST:PORT)");
 	} else {
-		broken(d, "the host cannot be reached: %s", strerror(err));
+		doctor_broken(d, "the host cannot be reached: %s", strerror(err));
 		doctor_remedy("check the address, the cable and the route; a firewall may also answer this");
 	}
 }
@@ -185,7 +183,7 @@ static void check_reachable(struct doctor *d)
 	if (d->file == NULL)
 		return;
 	if (a.op == PACKET_ERROR) {
-		broken(d, "it does not give \"%s\": %s (error %u)", d->file_text, a.text, a.code);
+		doctor_broken(d, "it does not give \"%s\": %s (error %u)", d->file_text, a.text, a.code);
 		doctor_remedy(a.code == ERROR_ACCESS ? "check the file's permissions on the server" :
 		    "check the name, upper and lower case and slashes count; it is relative to the server's directory");
 		d->file = NULL;
@@ -246,7 +244,8 @@ static bool check_options(struct doctor *d)
 		return false;
 	}
 	doctor_well("options: %s", a.names);
-	if (a.wrong != NULL) {
+	d->strange = a.wrong != NULL;
+	if (d->strange) {
 		doctor_limited(d, "its answer to them is wrong, strict clients refuse it: %s", a.wrong);
 		doctor_remedy("use --no-options, or a newer server");
 	}
@@ -328,7 +327,7 @@ static bool check_route(struct doctor *d)
 
 	if (err == 0)
 		return true;
-	broken(d, "nothing can be sent there: %s", strerror(-err));
+	doctor_broken(d, "nothing can be sent there: %s", strerror(-err));
 	doctor_remedy("%s", route_hint(&d->to, from->sa.sa_family != AF_UNSPEC, -err));
 	return false;
 }
@@ -355,8 +354,8 @@ int doctor_run(const struct args *args, const char *host, const char *file)
 	if (d.works) {
 		if (check_options(&d) && d.file != NULL) {
 			guess_server(&d);
-			doctor_blocks(&d);
-			doctor_speed(&d);
+			if (doctor_blocks(&d))
+				doctor_speed(&d);
 		}
 		if (d.interrupted) {
 			fputs("tftp: interrupted\n", stderr);

@@ -17,20 +17,22 @@ struct doctor {
 	uint32_t blksize;          /* what came through */
 	uint64_t blocks, missing;  /* of the file, in all samples: those that came, those that others overtook */
 	bool works;
+	bool strange;              /* its answer to options is wrong, and may be why nothing follows */
 	bool interrupted;          /* by a signal: nothing more is asked */
 	enum doctor_status status;
 };
 
-/* One line each. What is limited makes the status at least DOCTOR_LIMITED; a remedy stands behind it. */
+/* One line each, of which some say how well it works; a remedy stands behind what is limited or broken. */
 void doctor_well(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void doctor_limited(struct doctor *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void doctor_broken(struct doctor *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void doctor_remedy(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Ask for the file, or for one that nobody has, with these options. */
 struct probe_answer doctor_read(const struct doctor *d, const struct option_set *options);
 
 /* doctor_speed.c */
-void doctor_blocks(struct doctor *d);
+bool doctor_blocks(struct doctor *d); /* false: not one block came, there is no speed to be measured */
 void doctor_speed(struct doctor *d);
 void doctor_loss(struct doctor *d);
 

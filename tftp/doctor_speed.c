@@ -64,7 +64,21 @@ static void blocks_end(struct doctor *d, uint32_t failed)
 	}
 }
 
-void doctor_blocks(struct doctor *d)
+/* Its answers arrive and its blocks do not: it has not seen that they were acknowledged. */
+static void no_block(struct doctor *d)
+{
+	if (d->strange) {
+		doctor_limited(d, "no block of \"%s\" comes, not even of 512 bytes", d->file_text);
+		return;
+	}
+	doctor_broken(d, "no block of \"%s\" comes, not even of 512 bytes, though an answer to options does", d->file_text);
+	printf("  why:   what is sent to the new port that the server answers from is dropped, as by a firewall that opens "
+	    "the port %u alone\n", addr_port(&d->to));
+	doctor_remedy("let that firewall follow TFTP (nf_conntrack_tftp), or give the server a range of ports and open it "
+	    "(--port-range), or let it answer from its port (--single-port)");
+}
+
+bool doctor_blocks(struct doctor *d)
 {
 	const uint32_t sizes[] = {512, 1024, 1228, 1428, d->route, 4096, 16384, 65464};
 	uint32_t granted, last = 0;
@@ -76,21 +90,21 @@ void doctor_blocks(struct doctor *d)
 		last = sizes[i];
 		if (!block_comes(d, sizes[i], &granted, &len)) {
 			if (d->blksize == 0)
-				doctor_limited(d, "no block of \"%s\" comes, not even of 512 bytes", d->file_text);
+				no_block(d);
 			else
 				blocks_end(d, sizes[i]);
-			return;
+			return d->blksize > 0;
 		}
 		if (granted < sizes[i]) {
 			doctor_well("blocks up to %u bytes, which is what the server allows", granted);
 			d->blksize = granted;
-			return;
+			return true;
 		}
 		/* A block that the file does not fill proves nothing about larger ones. */
 		if (len < granted) {
 			d->blksize = sizes[i];
 			printf("%-9sblocks above %zu bytes: \"%s\" is too small to tell\n", "unknown", len, d->file_text);
-			return;
+			return true;
 		}
 		d->blksize = sizes[i];
 	}
@@ -98,6 +112,7 @@ void doctor_blocks(struct doctor *d)
 		doctor_well("blocks up to %u bytes arrive, up to %u without fragments", d->blksize, d->route);
 	else
 		doctor_well("blocks up to %u bytes arrive", d->blksize);
+	return true;
 }
 
 /* Speed. */

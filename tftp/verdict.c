@@ -89,6 +89,7 @@ static void timed_out(struct task *t, const struct transfer_result *r)
 {
 	struct printable host = printable(t->host->name), file = printable(t->job->remote);
 	struct client_outcome *out = &t->job->out;
+	bool small = transfer_terms(&t->session.transfer)->blksize <= PACKET_BLKSIZE;
 	char text[ADDR_TEXT];
 
 	if (t->elsewhere.sa.sa_family != AF_UNSPEC && !transfer_answered(&t->session.transfer))
@@ -101,8 +102,9 @@ static void timed_out(struct task *t, const struct transfer_result *r)
 		verdict_say(out, CLIENT_SILENT, "%s fell silent after %llu bytes of \"%s\"; try again", host.text,
 		    (unsigned long long)r->bytes, file.text);
 	else if (transfer_answered(&t->session.transfer))
-		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\" and fell silent; try --blksize 512", host.text,
-		    file.text);
+		verdict_say(out, CLIENT_SILENT, "%s answered for \"%s\" and fell silent; %s%s%s", host.text, file.text,
+		    small ? "does a firewall drop what is sent to the new port that it answers from? (tftp doctor " :
+		    "try --blksize 512", small ? host.text : "", small ? ")" : "");
 	else
 		verdict_say(out, CLIENT_SILENT,
 		    "no answer from %s for \"%s\"; is a TFTP server running there, and does a firewall "

@@ -212,6 +212,12 @@ if command -v nft >/dev/null && rules 'chain out { type filter hook output prior
 	finds 2 "a firewall that drops replies from a new port" 10.99.0.2 file -- "from its new port does not arrive" \
 	    "nf_conntrack_tftp" "--single-port"
 	no_rules
+	rules 'chain in { type filter hook input priority 0; udp dport != 69 drop; }'
+	finds 2 "a firewall that opens port 69 alone" 10.99.0.2 file -- "no block of" "port 69 alone" "--port-range" \
+	    "does not work"
+	in_a "$tftp" --blksize 512 get tftp://10.99.0.2/file "$tmp/got" 2>"$tmp/said"
+	check "get says so too" grep -qF "does a firewall drop what is sent to the new port" "$tmp/said"
+	no_rules
 	rules 'chain in { type filter hook input priority 0; udp dport 69 drop; }'
 	finds 2 "a firewall that drops requests" 10.99.0.2 file -- "refuses other ports" "do:"
 	no_rules
