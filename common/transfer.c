@@ -171,7 +171,7 @@ static void time_out(struct transfer *t, mono_t now)
 	bool proved = t->proved;
 
 	transfer_end(t, TRANSFER_TIMED_OUT, ERROR_UNDEFINED,
-	    t->state == TRANSFER_REQUEST ? "no answer" : "the other end fell silent", now);
+	    proved ? "the other end fell silent" : "no answer", now);
 	/* A peer that was there once may be deaf and not dead: it need not wait for its own timer. */
 	if (proved)
 		transfer_want(t, WANT_ERROR, HOW_FRESH);

@@ -59,6 +59,13 @@ static bool blocks_too_large(const struct job *j, const struct transfer_result *
 	return !j->write && r->bytes == 0 && transfer_proved(t) && transfer_terms(t)->blksize > PACKET_BLKSIZE;
 }
 
+/* What an administrator can look for where nothing ever came from the client, which has said nothing else. */
+static const char *unanswered(const struct config *c)
+{
+	return c->single_port ? "is the client gone, or does a firewall drop the answers?" :
+	    "is the client gone, or does a firewall drop what comes from a new port? (--single-port, --port-range)";
+}
+
 static void log_reason(struct log_event *e, const struct job *j, const struct transfer_result *r)
 {
 	switch (r->outcome) {
@@ -81,6 +88,8 @@ static void log_reason(struct log_event *e, const struct job *j, const struct tr
 			log_text(e, "detail", strerror(-r->store_error));
 		else if (r->outcome == TRANSFER_TIMED_OUT && blocks_too_large(j, r))
 			log_text(e, "detail", "no block came through: is there a smaller MTU on the way? (--blocksize)");
+		else if (r->outcome == TRANSFER_TIMED_OUT && !transfer_proved(&j->session.transfer))
+			log_text(e, "detail", unanswered(j->server->config));
 		return;
 	}
 }

@@ -677,6 +677,7 @@ static void count_blocks(int op, unsigned copies[], size_t n, unsigned most)
 START_TEST(blocks_that_never_arrive_are_told_from_a_client_that_left)
 {
 	struct server s;
+	struct wire absent;
 	/* long enough for a busy machine to acknowledge the first block of the one that left */
 	server_start(&s, "--give-up", "4", NULL);
 	wire_fill(data, sizeof(data), 1);
@@ -694,9 +695,14 @@ START_TEST(blocks_that_never_arrive_are_told_from_a_client_that_left)
 	wire_ack(&other, 0);
 	wire_expect_data(&other, 1, data, 1400);
 	wire_ack(&other, 1);
+	wire_dial(&absent, wire_local, s.port);
+	wire_request(&absent, OP_RRQ, "large", "octet", "blksize", "1400", NULL);
+	wire_expect_oack(&absent, "blksize\0" "1400");
 	server_expect_logged(&s, "fell silent", 2);
+	server_expect_logged(&s, "reason=\"no answer\" detail=\"is the client gone, or does a firewall", 1);
 	ck_assert_uint_eq(server_log_count(&s, "smaller MTU on the way"), 1);
 	ck_assert(strstr(strstr(server_log(&s), "failed read file=large"), "smaller MTU") != NULL);
+	wire_close(&absent);
 	wire_close(&w);
 	wire_close(&other);
 	server_stop(&s);
