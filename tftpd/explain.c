@@ -15,7 +15,7 @@ static void say(FILE *out, const char *what, const char *text)
 {
 	char safe[1024];
 
-	fprintf(out, "%-34s ", what);
+	fprintf(out, strlen(what) <= 34 ? "%-34s " : "%s: ", what);
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\\\"");
 
@@ -80,12 +80,14 @@ static void describe_options(const struct config *c, const struct names_ask *ask
 
 static int verdict(const struct names *n, const struct names_ask *ask, const struct names_found *f, int err, FILE *out)
 {
-	char near[PATH_NAME_MAX + 1], text[PATH_NAME_MAX + 64];
+	char near[PATH_NAME_MAX + 1], text[PATH_NAME_MAX + 64], blame[1024];
 	const char *words = f->text, *why;
 	uint16_t code = err == NAMES_REFUSED || err == NAMES_RULES ? 2 : path_refusal(err, ask->write, &words);
 
 	say(out, "because", f->detail);
-	if (!ask->write && (err == -ENOENT || err == -ENOTDIR) && names_suggest(n, ask, f->name, near, &why)) {
+	if (names_blame(n, ask, f->name, err, blame, sizeof(blame)))
+		say(out, "namely", blame);
+	else if (!ask->write && (err == -ENOENT || err == -ENOTDIR) && names_suggest(n, ask, f->name, near, &why)) {
 		snprintf(text, sizeof(text), "did you mean `%s` (%s)?", near, why);
 		say(out, "hint", text);
 	}

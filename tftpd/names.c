@@ -56,10 +56,11 @@ static int read_exact(const struct names *n, const struct path_root *root, const
 	return err;
 }
 
-static int read_in(const struct names *n, const struct path_root *root, const struct names_ask *ask, const char *name,
-    struct names_found *f)
+static int read_in(const struct names *n, const struct names_root *r, const struct path_root *root,
+    const struct names_ask *ask, const char *name, struct names_found *f)
 {
 	char guess[PATH_NAME_MAX + 1], cased[PATH_NAME_MAX + 1];
+	const char *rest;
 	int err = read_exact(n, root, ask, name, f);
 
 	f->how[0] = '\0';
@@ -74,28 +75,42 @@ static int read_in(const struct names *n, const struct path_root *root, const st
 		if (!missing(err))
 			return err;
 	}
+	rest = names_behind_itself(r, guess);
+	if (rest != NULL) {
+		memmove(guess, rest, strlen(rest) + 1);
+		add_how(f, "directory");
+		err = read_exact(n, root, ask, guess, f);
+		if (!missing(err))
+			return err;
+	}
 	if (!names_any_case(n, root, guess, cased))
 		return err;
 	add_how(f, "case");
 	return read_exact(n, root, ask, cased, f);
 }
 
-/* A client that writes backslashes means directories; nothing else is guessed where a file would be made. */
-static int write_in(const struct names *n, const struct path_root *root, const struct names_ask *ask, const char *name,
-    struct names_found *f)
+/* Where a file would be made, only what its directory is called is guessed. */
+static int write_in(const struct names *n, const struct names_root *r, const struct path_root *root,
+    const struct names_ask *ask, const char *name, struct names_found *f)
 {
 	const struct config *c = n->config;
 	int err;
 
 	if (c->tolerant && strlen(name) <= PATH_NAME_MAX) {
 		char guess[PATH_NAME_MAX + 1];
+		const char *rest;
 
 		strcpy(guess, name);
 		if (names_slashes(guess)) {
 			add_how(f, "slashes");
 			if (names_no_drive(guess))
 				add_how(f, "drive");
-			snprintf(f->name, sizeof(f->name), "%s", guess);
+		}
+		rest = names_behind_itself(r, guess);
+		if (rest != NULL)
+			add_how(f, "directory");
+		if (f->how[0] != '\0') {
+			snprintf(f->name, sizeof(f->name), "%s", rest != NULL ? rest : guess);
 			name = f->name;
 		}
 	}
@@ -161,7 +176,8 @@ static int look(const struct names *n, const struct names_ask *ask, const struct
 		note(ask, err == 0 ? "looking in" : "no such directory", n->roots[i].label);
 		if (err == 0) {
 			f->how[0] = '\0';
-			err = ask->write ? write_in(n, &root, ask, rest, f) : read_in(n, &root, ask, rest, f);
+			err = ask->write ? write_in(n, &n->roots[i], &root, ask, rest, f) :
+			    read_in(n, &n->roots[i], &root, ask, rest, f);
 		}
 		if (made)
 			close(root.fd);
@@ -348,6 +364,28 @@ int names_find(const struct names *n, const struct names_ask *ask, struct names_
 			snprintf(f->detail, sizeof(f->detail), "%s for uid %u", path_reason(err), (unsigned)geteuid());
 	}
 	return err;
+}
+
+bool names_blame(const struct names *n, const struct names_ask *ask, const char *name, int err, char *text, size_t cap)
+{
+	struct peer_text peer;
+	bool found = false;
+
+	if (ask->write || (err != -ENOENT && err != -EXDEV && err != -ELOOP && err != -EACCES))
+		return false;
+	names_peer(n, ask->peer, &peer);
+	for (int i = 0; !found && i < n->nroots; i++) {
+		const char *rest = names_behind_prefix(&n->roots[i], name);
+		struct path_root root;
+		bool made;
+
+		if (rest == NULL || names_root_for(&n->roots[i], &peer, &root, &made) != 0)
+			continue;
+		found = path_blame(&root, rest, err, text, cap);
+		if (made)
+			close(root.fd);
+	}
+	return found;
 }
 
 bool names_suggest(const struct names *n, const struct names_ask *ask, const char *name, char out[PATH_NAME_MAX + 1],

@@ -19,6 +19,7 @@
 struct names_root {
 	struct path_root base;
 	char *label;          /* as the administrator wrote it */
+	char *full;           /* the same from / on, without links; NULL: not known */
 	char *prefix;         /* a list of directories, as tftp-hpa has it: what a name must begin with; else NULL */
 	char *below;          /* --root with tokens: the directory beneath base, to be filled in; else NULL */
 };
@@ -88,6 +89,9 @@ int names_find(const struct names *n, const struct names_ask *ask, struct names_
 /* After "not found": the name of a file that may have been meant, and why, for the log. False: none comes near. */
 bool names_suggest(const struct names *n, const struct names_ask *ask, const char *name, char out[PATH_NAME_MAX + 1],
     const char **why);
+
+/* After another error: why, as far as the error and the name do not show it; see path_blame. */
+bool names_blame(const struct names *n, const struct names_ask *ask, const char *name, int err, char *text, size_t cap);
 
 /* Run only the rules. Returns a REMAP_ code; NULL rules leave the name. */
 int names_map(const struct names *n, const struct names_ask *ask, struct remap_result *out);

@@ -196,6 +196,11 @@ bool names_suggest_in(const struct names *n, const struct path_root *root, const
 	*why = slash ? "slash" : other ? "junk in the name" : "case";
 	if (names_any_case(n, root, guess, out))
 		return true;
+	/* A server that was there before had the directories above this one. */
+	*why = "without its directory";
+	for (const char *rest = guess + strspn(guess, "/"); (rest = strchr(rest, '/')) != NULL; rest += strspn(rest, "/"))
+		if (names_any_case(n, root, rest, out))
+			return true;
 	*why = "similar";
 	return nearest(root, guess, out);
 }

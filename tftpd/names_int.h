@@ -33,6 +33,9 @@ int names_fill(const char *text, const struct names_word *words, size_t n, char 
 /* What is left of the name behind the directory it must begin with, or NULL. */
 const char *names_behind_prefix(const struct names_root *r, const char *name);
 
+/* The same for a name that begins with the directory itself, as with servers that take whole paths; or NULL. */
+const char *names_behind_itself(const struct names_root *r, const char *name);
+
 /* The directory for this client. `*made` says that it must be closed. 0 or an error of path.h. */
 int names_root_for(const struct names_root *r, const struct peer_text *peer, struct path_root *out, bool *made);
 

@@ -27,6 +27,7 @@ static int open_root(struct names *n, const char *directory, char error[CONFIG_E
 	};
 	const struct config *c = n->config;
 	struct names_root *r = &n->roots[n->nroots];
+	char full[PATH_MAX];
 	int err;
 
 	memset(r, 0, sizeof(*r));
@@ -40,6 +41,9 @@ static int open_root(struct names *n, const char *directory, char error[CONFIG_E
 	}
 	n->nroots++;
 	r->label = strdup(directory);
+	r->full = realpath(directory, full) != NULL ? strdup(full) : NULL;
+	r->base.called[0] = directory[0] == '/' ? r->label : NULL;
+	r->base.called[1] = r->full;
 	return r->label != NULL ? 0 : EX_OSERR;
 }
 
@@ -103,6 +107,7 @@ static int open_candidate(struct names *n, char *path, char error[CONFIG_ERROR_M
 		*slash = '/';
 	if (status != 0)
 		return status;
+	r->base.called[0] = NULL;
 	free(r->label);
 	r->label = strdup(path);
 	r->below = strdup(slash != NULL ? slash + 1 : path);
@@ -215,6 +220,7 @@ void names_close(struct names *n)
 		free(n->roots[i].prefix);
 		free(n->roots[i].below);
 		free(n->roots[i].label);
+		free(n->roots[i].full);
 	}
 	n->nroots = 0;
 	remap_free(n->rules);
@@ -265,6 +271,13 @@ const char *names_behind_prefix(const struct names_root *r, const char *name)
 		return name;
 	len = strlen(r->prefix);
 	return strncmp(name, r->prefix, len) == 0 && name[len] == '/' ? name + len : NULL;
+}
+
+const char *names_behind_itself(const struct names_root *r, const char *name)
+{
+	while (name[0] == '/' && name[1] == '/')
+		name++;
+	return r->prefix == NULL && r->below == NULL ? path_behind_root(&r->base, name) : NULL;
 }
 
 int names_root_for(const struct names_root *r, const struct peer_text *peer, struct path_root *out, bool *made)

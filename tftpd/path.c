@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,20 @@ static int openat2_call(int dir, const char *name, int flags, uint64_t resolve)
 			break;
 	}
 	return -errno;
+}
+
+const char *path_behind_root(const struct path_root *root, const char *path)
+{
+	for (size_t i = 0; i < sizeof(root->called) / sizeof(root->called[0]); i++) {
+		const char *name = root->called[i];
+		size_t len = name != NULL ? strlen(name) : 0;
+
+		while (len > 0 && name[len - 1] == '/')
+			len--;
+		if (len > 0 && strncmp(path, name, len) == 0 && (path[len] == '/' || path[len] == '\0'))
+			return path + len;
+	}
+	return NULL;
 }
 
 /* The walk by hand. */
@@ -82,19 +97,24 @@ static int walk_up(struct walk *w)
 /* Put the link's text before what is left of the name. */
 static int walk_link(struct walk *w, int fd, const char *rest)
 {
-	char target[PATH_MAX];
-	ssize_t len = readlinkat(fd, "", target, sizeof(target) - 1);
+	char text[PATH_MAX];
+	const char *target = text;
+	ssize_t len = readlinkat(fd, "", text, sizeof(text) - 1);
 	bool more = *rest != '\0'; /* it lies where the link's text goes */
 
 	if (len < 0)
 		return -errno;
-	target[len] = '\0';
+	text[len] = '\0';
 	if (w->links == PATH_LINKS_NONE || ++w->followed > WALK_LINKS)
 		return -ELOOP;
-	if (target[0] == '/' && !w->root->in_root)
-		return -EXDEV;
-	if (target[0] == '/')
+	if (target[0] == '/') {
+		if (!w->root->in_root)
+			target = path_behind_root(w->root, target);
+		if (target == NULL)
+			return -EXDEV;
 		walk_back(w, 0);
+		len = (ssize_t)strlen(target);
+	}
 	if ((size_t)len + strlen(rest) + 2 > sizeof(w->todo))
 		return -ENAMETOOLONG;
 	memmove(w->todo + len + more, rest, strlen(rest) + 1);
@@ -235,14 +255,19 @@ static int open_anywhere(const struct path_root *root, const char *name, int fla
 
 static int open_below(const struct path_root *root, const char *name, int flags, enum path_links links)
 {
+	int fd;
+
 	/* openat2 takes nothing beside O_PATH that would have no meaning. */
 	flags |= flags & O_PATH ? O_CLOEXEC : O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	if (links == PATH_LINKS_ANY)
 		return open_anywhere(root, name, flags);
 	if (root->no_openat2)
 		return walk_beneath(root, name, flags, links);
-	return openat2_call(root->fd, name, flags,
+	fd = openat2_call(root->fd, name, flags,
 	    (root->in_root ? IN_ROOT : BENEATH) | (links == PATH_LINKS_NONE ? NO_SYMLINKS : 0));
+	/* To the kernel every link that begins with a slash leads out, also one that comes back in. */
+	return fd == -EXDEV && links == PATH_LINKS_INSIDE && root->called[1] != NULL ?
+	    walk_beneath(root, name, flags, links) : fd;
 }
 
 int path_root_open(struct path_root *root, const char *directory)
@@ -274,6 +299,7 @@ void path_root_close(struct path_root *root)
 int path_root_below(const struct path_root *root, const char *name, struct path_root *below)
 {
 	*below = *root;
+	below->called[0] = below->called[1] = NULL;
 	below->fd = open_below(root, name, O_PATH | O_DIRECTORY, root->links);
 	return below->fd < 0 ? below->fd : 0;
 }
@@ -453,6 +479,67 @@ int path_may_make(const struct path_root *root, const char *name)
 }
 
 /* Refusing. */
+
+/* One component on the way: whether it is what the name fails at, and then why, as far as the error did not say that. */
+static bool blame(const struct path_root *root, int dir, const char *part, const char *way, bool last, int err,
+    char *text, size_t cap)
+{
+	int fd = open_below(root, way, last && err == -EACCES ? O_RDONLY : O_PATH, root->links);
+	char target[256];
+	struct stat st;
+	ssize_t len;
+
+	if (fd >= 0) {
+		if (err == -EACCES && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && faccessat(fd, ".", X_OK, AT_EACCESS) != 0)
+			snprintf(text, cap, "the directory \"%.256s\" has mode %04o and uid %u", way,
+			    (unsigned)st.st_mode & 07777, (unsigned)st.st_uid);
+		close(fd);
+		return text[0] != '\0';
+	}
+	len = readlinkat(dir, part, target, sizeof(target) - 1);
+	if (len >= 0) {
+		target[len] = '\0';
+		snprintf(text, cap, "\"%.256s\" is a symbolic link to \"%s\"%s", way, target, err != -ENOENT ? "" :
+		    target[0] == '/' && root->in_root ? ", which is not there in the served directory, where it begins here" :
+		    ", which is not there");
+	} else if (fd == -EACCES && fstatat(dir, part, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		snprintf(text, cap, "\"%.256s\" has mode %04o and uid %u", way, (unsigned)st.st_mode & 07777,
+		    (unsigned)st.st_uid);
+	}
+	return true;
+}
+
+bool path_blame(const struct path_root *root, const char *name, int err, char *text, size_t cap)
+{
+	char way[PATH_NAME_MAX + 1], part[NAME_MAX + 1];
+	size_t at = 0;
+	bool done = false;
+
+	text[0] = '\0';
+	name += strspn(name, "/");
+	if (strlen(name) > PATH_NAME_MAX)
+		return false;
+	while (!done && name[at] != '\0') {
+		size_t len = strcspn(name + at, "/"), next = at + len + strspn(name + at + len, "/");
+		int dir;
+
+		if (len > NAME_MAX)
+			break;
+		memcpy(part, name + at, len);
+		part[len] = '\0';
+		memcpy(way, name, at);
+		strcpy(way + at, ".");
+		dir = open_below(root, way, O_PATH | O_DIRECTORY, root->links);
+		if (dir < 0)
+			break;
+		memcpy(way, name, at + len);
+		way[at + len] = '\0';
+		done = blame(root, dir, part, way, name[next] == '\0', err, text, cap);
+		close(dir);
+		at = next;
+	}
+	return text[0] != '\0';
+}
 
 /* U-Boot stops on codes 1 and 2 alone and begins anew on any other, so what is permanent is one of these. */
 uint16_t path_refusal(int err, bool write, const char **text)

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -24,6 +25,8 @@ struct path_root {
 	bool no_openat2;       /* the kernel, or a container's filter, does not have it: names are walked by hand */
 	bool in_root;          /* as in a chroot: ".." stops at the root, an absolute link begins there */
 	enum path_links links;
+	/* What the directory is called, as it was named and in full; NULL: not known. A link that begins so leads inside. */
+	const char *called[2];
 };
 
 /* Why a name cannot be opened, where errno has no word for it. Beyond any errno, negative like all errors here. */
@@ -50,6 +53,9 @@ enum {
  */
 int path_root_open(struct path_root *root, const char *directory);
 void path_root_close(struct path_root *root);
+
+/* What is left of an absolute path behind the directory itself, "" or from its slash on; NULL: it does not begin so. */
+const char *path_behind_root(const struct path_root *root, const char *path);
 
 /* A directory beneath a root as a root of its own, for path_root_close. Returns 0 or an error as below. */
 int path_root_below(const struct path_root *root, const char *name, struct path_root *below);
@@ -83,6 +89,12 @@ int path_may_make(const struct path_root *root, const char *name);
 
 /* The ERROR code for such a failure, and in *text what to tell the peer; `write` says which way it wanted to go. */
 uint16_t path_refusal(int err, bool write, const char **text);
+
+/*
+ * For the log, why reading `name` failed with `err`, -ENOENT, -EXDEV, -ELOOP or -EACCES, where the name alone does not
+ * show it: a link on the way and where it leads, or what may not be read and its mode. False: nothing is to be said.
+ */
+bool path_blame(const struct path_root *root, const char *name, int err, char *text, size_t cap);
 
 /* The same for the log: what the kernel or the rule says. */
 const char *path_reason(int err);

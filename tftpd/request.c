@@ -92,7 +92,7 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 {
 	struct server *s = r->server;
 	struct names_ask ask = {.name = r->packet->name, .peer = &r->datagram->from, .write = r->write, .dry = true};
-	char detail[1024 + PATH_NAME_MAX], near[PATH_NAME_MAX + 1];
+	char detail[2048 + PATH_NAME_MAX], near[PATH_NAME_MAX + 1], blame[1024];
 	const char *text = f->text, *why, *gone;
 	uint16_t code = err == NAMES_REFUSED || err == NAMES_RULES ? ERROR_ACCESS : path_refusal(err, r->write, &text);
 	enum log_level level;
@@ -107,6 +107,8 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 	if (gone != NULL)
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; \"%.256s\" was removed and perhaps made anew: start the "
 		    "server again", gone);
+	else if (names_blame(&s->names, &ask, f->name, err, blame, sizeof(blame)))
+		snprintf(detail + len, sizeof(detail) - (size_t)len, ": %s", blame);
 	else if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may_guess(s, r->now) &&
 	    names_suggest(&s->names, &ask, f->name, near, &why))
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; did you mean `%s` (%s)?", near, why);

@@ -194,6 +194,16 @@ start native "$tftpd" -c --user nobody -a "127.0.0.1:$port" "$tmp/closed"
 answer "the native server drops root's rights too" 'W other octet 5' 'ERROR 2'
 check "and becomes nobody" is_user "$nobody"
 check "it says who may not" grep -q "for uid $nobody" "$tmp/native.log"
+printf 'secret' >"$tmp/closed/secret"
+chmod 600 "$tmp/closed/secret"
+answer "a file that is root's alone is not served" 'R secret octet' 'ERROR 2'
+closed() { grep -q "for uid $nobody: .*secret.x22 has mode 0600 and uid 0" "$tmp/native.log"; }
+check "it says why" eventually closed
+mkdir -m 700 "$tmp/closed/dir"
+printf 'file' >"$tmp/closed/dir/file"
+answer "nor one in a directory that is" 'R dir/file octet' 'ERROR 2'
+closed() { grep -q 'the directory .x22dir.x22 has mode 0700 and uid 0' "$tmp/native.log"; }
+check "nor is it the file that is named" eventually closed
 stop "$pid"
 
 # Native, and nobody was named: the user tftp, or nobody, in a view of /etc/passwd in which that is so.

@@ -276,6 +276,34 @@ ln -s "$tmp/here/v" "$tmp/root/outward"
 answer "--symlinks any follows them out" 'R outward octet' 'served 9 *'
 answer "but never for an upload" 'W outward octet 10' 'ERROR 2'
 stop "$pid"
+# Links and names that begin with the directory itself, which servers elsewhere take.
+ln -s "$tmp/root" "$tmp/here/alias"
+ln -s "$tmp/root/sub" "$tmp/root/absolute"
+ln -s "$tmp/here/alias/pxelinux.0" "$tmp/root/aliased"
+ln -s nowhere "$tmp/root/dangling"
+ln -s "$tmp/roots/x" "$tmp/root/almost"
+printf 'deep' >"$tmp/root/sub/deep"
+for without in gso openat2; do
+	start_tftpd whole --without $without -c "$tmp/here/alias/"
+	answer "a link with a slash in front may lead inside, without $without" 'R absolute/deep octet' 'served 4 *'
+	answer "by either name of the directory" 'R aliased octet' 'served 6 *'
+	answer "but not beside it" 'R almost octet' 'ERROR 2'
+	answer "nor up again" "R absolute/../../root/pxelinux.0 octet" 'ERROR 2'
+	answer "a link out is not followed" 'R outward octet' 'ERROR 2'
+	says "and named, with where it leads" "\\x22outward\\x22 is a symbolic link to \\x22$tmp/here/v\\x22"
+	answer "a link to nothing is no file" 'R dangling octet' 'ERROR 1'
+	says "and named, too" 'x22dangling\x22 is a symbolic link to \x22nowhere\x22, which is not there'
+	answer "a whole path is taken" "R $tmp/root/pxelinux.0 octet" 'served 6 *'
+	answer "in any case" "R /$tmp/here/alias/boot/bcd octet" 'served 4 *'
+	answer "for uploads too" "W $tmp/root/sub/whole octet 10" 'taken'
+	check "which go where it says" test -s "$tmp/root/sub/whole"
+	answer "but not one that only begins so" "R $tmp/rootless octet" 'ERROR 1'
+	answer "another server's path is not" 'R /tftpboot/Boot/BCD octet' 'ERROR 1'
+	says "but what is meant is named" 'did you mean `Boot/BCD` (without its directory)?'
+	rm -f "$tmp/root/sub/whole"
+	stop "$pid"
+done
+rm -f "$tmp/root/absolute" "$tmp/root/aliased" "$tmp/root/dangling" "$tmp/root/almost" "$tmp/root/sub/deep"
 start_tftpd nolinks --symlinks none "$tmp/root"
 ln -s pxelinux.0 "$tmp/root/inward"
 answer "--symlinks none follows none" 'R inward octet' 'ERROR 2'

@@ -84,6 +84,10 @@ START_TEST(names_inside_are_served)
 	served("file", "inside");
 	served("sub/file", "below");
 	served("./file", "inside");
+	/* A whole path, as dnsmasq and atftpd take it. */
+	char whole[PATH_ROOM];
+	path(whole, "file");
+	served(whole, "inside");
 	stop();
 }
 END_TEST
@@ -137,9 +141,9 @@ START_TEST(names_that_climb_out_are_refused)
 	/* back in by the way it went out: still a climb, and its file exists */
 	snprintf(name, sizeof(name), "../%s/file", strrchr(s.dir, '/') + 1);
 	refused(name);
-	/* an absolute name of a file that exists outside, and of one that exists inside */
+	/* an absolute name of a file that exists outside, also by way of the directory */
 	refused(secret);
-	snprintf(name, sizeof(name), "%s/file", s.dir);
+	snprintf(name, sizeof(name), "%s/../%s", s.dir, strrchr(secret, '/') + 1);
 	refused(name);
 	refused_as(OP_WRQ, "../written");
 	refused_as(OP_WRQ, "sub/../../written");
