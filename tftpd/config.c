@@ -707,6 +707,64 @@ static const struct option_entry *disambiguate(char **argv, int at, int argc, in
 	return &table[i];
 }
 
+/* What other servers call it, for those who come from there: atftpd's options, then dnsmasq's. */
+static const struct { const char *theirs, *ours; } elsewhere[] = {
+	{"daemon", "it stays in the foreground; --listen"},
+	{"no-fork", "that is so anyway"},
+	{"logfile", "--log FILE"},
+	{"bind-address", "--address"},
+	{"group", "the user's own; --user"},
+	{"maxthread", "--max-transfers"},
+	{"tftpd-timeout", "--timeout"},
+	{"retry-timeout", "--retransmit, in microseconds"},
+	{"no-timeout", "--refuse timeout"},
+	{"no-tsize", "--refuse tsize"},
+	{"no-blksize", "--refuse blksize"},
+	{"no-windowsize", "--refuse windowsize"},
+	{"no-multicast", "there is no multicast anyway"},
+	{"prevent-sas", "that is so anyway"},
+	{"trace", "--verbose"},
+	{"pcre", "other rules, --map-file"},
+	{"enable-tftp", "that is so anyway"},
+	{"tftp-root", "the directory alone, without an option"},
+	{"tftp-unique-root", "--root '/srv/tftp/{ip}:/srv/tftp' or {mac-dash}"},
+	{"tftp-secure", "--user, whose files these are"},
+	{"tftp-lowercase", "--names tolerant, which is so anyway"},
+	{"tftp-max", "--max-transfers"},
+	{"tftp-mtu", "--blocksize"},
+	{"tftp-no-blocksize", "--refuse blksize"},
+	{"tftp-port-range", "--port-range LO:HI"},
+	{"tftp-single-port", "--single-port"},
+	{"blksize", "--blocksize"},
+};
+
+/* A long option that getopt_long does not take, and why. */
+static void name_mistake(const char *word, char error[CONFIG_ERROR_MAX])
+{
+	const char *name = word + 2 * (strncmp(word, "--", 2) == 0);
+	size_t len = strcspn(name, "="), said;
+	int fits = 0;
+
+	said = (size_t)snprintf(error, CONFIG_ERROR_MAX, "option %.128s could be", word);
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (strncmp(table[i].name, name, len) != 0)
+			continue;
+		if (name[len] == '=' && table[i].arg == NULL) {
+			snprintf(error, CONFIG_ERROR_MAX, "option --%s takes no value", table[i].name);
+			return;
+		}
+		fits++;
+		if (said < CONFIG_ERROR_MAX)
+			said += (size_t)snprintf(error + said, CONFIG_ERROR_MAX - said, "%s --%s", fits > 1 ? "," : "", table[i].name);
+	}
+	if (fits > 0)
+		return;
+	said = (size_t)snprintf(error, CONFIG_ERROR_MAX, "unknown option %.128s", word);
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+		if (strlen(elsewhere[i].theirs) == len && strncmp(elsewhere[i].theirs, name, len) == 0)
+			snprintf(error + said, CONFIG_ERROR_MAX - said, " (here: %s)", elsewhere[i].ours);
+}
+
 static int apply(struct config *c, const struct option_entry *e, char error[CONFIG_ERROR_MAX])
 {
 	const char *wrong = NULL;
@@ -742,7 +800,7 @@ static int parse_options(struct config *c, int argc, char **argv, char error[CON
 			if (optopt != 0 && optopt < 256)
 				snprintf(error, CONFIG_ERROR_MAX, "unknown option -%c", optopt);
 			else
-				snprintf(error, CONFIG_ERROR_MAX, "unknown, ambiguous or wrongly used option %.128s", argv[optind - 1]);
+				name_mistake(argv[optind - 1], error);
 			return EX_USAGE;
 		}
 		status = apply(c, e, error);

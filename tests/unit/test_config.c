@@ -176,6 +176,17 @@ START_TEST(a_bad_word_is_named)
 }
 END_TEST
 
+START_TEST(an_option_of_another_server_is_translated)
+{
+	refused("--logfile x d", EX_USAGE, "unknown option --logfile (here: --log FILE)");
+	refused("--tftp-root=/srv/tftp", EX_USAGE, "option --tftp-root=/srv/tftp (here: the directory alone, without an option)");
+	refused("--frobnicate d", EX_USAGE, "unknown option --frobnicate");
+	ck_assert(strchr(error, '(') == NULL);
+	refused("--create=yes d", EX_USAGE, "option --create takes no value");
+	refused("--max- 1 d", EX_USAGE, "option --max- could be --max-upload, --max-transfers, --max-per-client");
+}
+END_TEST
+
 START_TEST(usage_names_every_option_that_is_taken)
 {
 	static const char *const some[] = {
@@ -211,4 +222,5 @@ END_TEST
 
 UNIT_MAIN("config", a_directory_alone_is_served_as_people_expect, hpas_flags_bring_hpas_defaults, values_are_taken,
     what_does_not_serve_is_told_apart, long_names_may_be_cut_as_with_getopt, a_bad_word_is_named,
+    an_option_of_another_server_is_translated,
     usage_names_every_option_that_is_taken, there_is_an_end_to_directories_and_addresses)
