@@ -18,6 +18,22 @@
 
 /* Opening the directories. */
 
+/* A service sees less of the system than the administrator who wrote the setting. */
+static const char *hidden(const char *directory)
+{
+	static const struct { const char *below, *by; } places[] = {
+		{"/home/", " (hidden from the service: ProtectHome= in systemctl edit tftpd)"},
+		{"/root/", " (hidden from the service: ProtectHome= in systemctl edit tftpd)"},
+		{"/tmp/", " (the service has a /tmp of its own: PrivateTmp= in systemctl edit tftpd)"},
+		{"/var/tmp/", " (the service has a /var/tmp of its own: PrivateTmp= in systemctl edit tftpd)"},
+	};
+
+	for (size_t i = 0; getenv("NOTIFY_SOCKET") != NULL && i < sizeof(places) / sizeof(places[0]); i++)
+		if (strncmp(directory, places[i].below, strlen(places[i].below)) == 0)
+			return places[i].by;
+	return "";
+}
+
 static int open_root(struct names *n, const char *directory, char error[CONFIG_ERROR_MAX])
 {
 	static const enum path_links links[] = {
@@ -36,7 +52,7 @@ static int open_root(struct names *n, const char *directory, char error[CONFIG_E
 	r->base.links = links[c->symlinks];
 	err = path_root_open(&r->base, directory);
 	if (err != 0) {
-		snprintf(error, CONFIG_ERROR_MAX, "cannot serve \"%.160s\": %s", directory, strerror(-err));
+		snprintf(error, CONFIG_ERROR_MAX, "cannot serve \"%.160s\": %s%s", directory, strerror(-err), hidden(directory));
 		return err == -EACCES || err == -ENOENT || err == -ENOTDIR ? EX_NOINPUT : EX_OSERR;
 	}
 	n->nroots++;

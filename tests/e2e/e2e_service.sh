@@ -29,6 +29,8 @@ log=$tmp/service.log
 server=$pid
 url=tftp://127.0.0.1:$port
 heard() { grep -qF "$1" "$tmp/heard" 2>/dev/null; }
+said=$(NOTIFY_SOCKET="$tmp/notify" "$tftpd" --address "127.0.0.1:$port" /home/no/such/directory 2>&1)
+check "a directory that the service cannot see is told apart ($said)" test "${said#*ProtectHome=}" != "$said"
 check "the manager hears that it is ready" eventually heard "READY=1"
 check "and what is served where" heard "STATUS=serving $tmp/root on 127.0.0.1:$port, 0 transfers"
 check "a ready server answers" "$tftp" get "$url/small" "$tmp/here/back"
