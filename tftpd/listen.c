@@ -308,6 +308,9 @@ static const char *resolver_said(int err)
 {
 	if (err == EAI_SERVICE)
 		return "there is no such port or service";
+	/* At boot, before there is a network: it is mostly an interface that is meant. */
+	if (err == EAI_AGAIN)
+		return "there is no such interface, and hosts cannot be looked up now";
 	return err == EAI_NONAME ? "there is no such host or interface" : gai_strerror(err);
 }
 

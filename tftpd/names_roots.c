@@ -18,7 +18,12 @@
 
 /* Opening the directories. */
 
-/* A service sees less of the system than the administrator who wrote the setting. */
+/* systemd started us, and a service sees less of the system than the administrator who wrote its settings. */
+static bool as_service(void)
+{
+	return getenv("NOTIFY_SOCKET") != NULL;
+}
+
 static const char *hidden(const char *directory)
 {
 	static const struct { const char *below, *by; } places[] = {
@@ -28,7 +33,7 @@ static const char *hidden(const char *directory)
 		{"/var/tmp/", " (the service has a /var/tmp of its own: PrivateTmp= in systemctl edit tftpd)"},
 	};
 
-	for (size_t i = 0; getenv("NOTIFY_SOCKET") != NULL && i < sizeof(places) / sizeof(places[0]); i++)
+	for (size_t i = 0; as_service() && i < sizeof(places) / sizeof(places[0]); i++)
 		if (strncmp(directory, places[i].below, strlen(places[i].below)) == 0)
 			return places[i].by;
 	return "";
@@ -271,9 +276,11 @@ const char *names_trouble(const struct names *n, int i, char text[NAMES_TROUBLE_
 		return NULL;
 	if (write && faccessat(r->base.fd, ".", W_OK, AT_EACCESS) == 0)
 		return NULL;
-	snprintf(text, NAMES_TROUBLE_MAX, "uid %u may not %s \"%.200s\": %s (%s, or choose another user with --user)",
-	    (unsigned)geteuid(), write ? "make files in" : "read what is in", r->label, strerror(errno),
-	    errno == EROFS ? "mount it read-write" : write ? "chown it" : "chmod a+rx it");
+	snprintf(text, NAMES_TROUBLE_MAX, "uid %u may not %s \"%.200s\": %s (%s)", (unsigned)geteuid(),
+	    write ? "make files in" : "read what is in", r->label, strerror(errno),
+	    errno == EROFS ? as_service() ? "ReadWritePaths= in systemctl edit tftpd, or mount it read-write" :
+	    "mount it read-write" : write ? "chown it, or choose another user with --user" :
+	    "chmod a+rx it, or choose another user with --user");
 	return text;
 }
 

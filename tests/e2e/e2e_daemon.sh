@@ -377,6 +377,15 @@ told=$("$tftpd" --check --user nobody -c "$tmp/closed")
 check "and which directory takes no uploads" test "${told%may not make files in*}" != "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/root")
 check "but not where all is well" test "${told%may not*}" = "$told"
+# shellcheck disable=SC2016 # expanded there
+if unshare --mount sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' sh "$tmp/root" 2>/dev/null; then
+	# shellcheck disable=SC2016 # expanded there
+	told=$(unshare --mount sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
+		NOTIFY_SOCKET=/run/none exec "$2" --check --user nobody -c "$1"' sh "$tmp/root" "$tftpd" 2>&1)
+	check "what a service may not write is told apart ($told)" test "${told#*ReadWritePaths=}" != "$told"
+else
+	skip "a directory that a service may not write: nothing can be mounted here"
+fi
 start secret "$tftpd" --user root -a "127.0.0.1:$port" "$tmp/secret"
 answer "--user root serves them" 'R file octet' 'served 7 *'
 stop "$pid"

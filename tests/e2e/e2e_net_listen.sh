@@ -210,6 +210,7 @@ ip addr add fd01::1/64 dev s0 nodad
 listen name --address "no-such-host.invalid:$port" --address "10.1.0.1:$port"
 serves "a name that cannot be looked up keeps no other address away" 10.1.0.1
 check "and is tried again" grep -q '"no-such-host.invalid:.*trying again' "$log"
+check "it might have been an interface" grep -q 'no-such-host.invalid:.*there is no such .*interface' "$log"
 stop $pid
 refuses 64 "10.1.0.1:" "an address without its port" --address 10.1.0.1:
 refuses 71 "there is no such port or service" "a port that is none" --address 10.1.0.1:70000
