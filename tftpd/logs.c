@@ -144,13 +144,27 @@ static void begin_period(struct logs *g, mono_t now)
 		loop_timer_set(g->loop, &g->period, now + LOGS_PERIOD);
 }
 
+static size_t place(const struct addr *peer, struct addr *host)
+{
+	*host = *peer;
+	addr_set_port(host, 0);
+	return addr_hash(host, 0) % LOGS_CLIENTS;
+}
+
+void logs_served(struct logs *g, const struct addr *peer)
+{
+	struct addr host;
+	size_t at = place(peer, &host);
+
+	if (g->clients[at].misses == LOGS_MISSES && addr_same_host(&g->clients[at].host, &host))
+		g->clients[at].misses--;
+}
+
 enum log_level logs_missed(struct logs *g, const struct addr *peer, mono_t now)
 {
-	struct addr host = *peer;
-	size_t at;
+	struct addr host;
+	size_t at = place(peer, &host);
 
-	addr_set_port(&host, 0);
-	at = addr_hash(&host, 0) % LOGS_CLIENTS;
 	begin_period(g, now);
 	if (!addr_same_host(&g->clients[at].host, &host)) {
 		g->clients[at].host = host;

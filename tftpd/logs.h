@@ -55,6 +55,12 @@ void logs_free(struct logs *g);
 /* The level for a line about a file that this client asked for and that is not there. */
 enum log_level logs_missed(struct logs *g, const struct addr *peer, mono_t now);
 
+/*
+ * This client got a file: it may have gone through names, as boot programs do, and found the one. What it misses next is
+ * another matter, and has a line.
+ */
+void logs_served(struct logs *g, const struct addr *peer);
+
 /* The level for a line about a size probe. */
 enum log_level logs_probed(struct logs *g, mono_t now);
 

@@ -145,6 +145,8 @@ static void job_verdict(struct session *session, const struct transfer_result *r
 	struct job *j = job_of(session);
 
 	count_verdict(j->server, j, r);
+	if (!j->write && r->outcome == TRANSFER_DONE)
+		logs_served(&j->server->logs, &session->peer);
 	if (j->write && r->outcome == TRANSFER_DONE)
 		limit_finished(session);
 	if (limit_may_log(&j->server->limits, transfer_proved(&session->transfer) ? LIMIT_LINE_CLIENT : LIMIT_LINE_STRANGER,

@@ -163,9 +163,14 @@ start_tftpd misses "$tmp/root"
 for name in 1 2 3 4 5 6 7 8 9; do
 	"$tftp" get "tftp://127.0.0.1:$port/pxelinux.cfg/$name" "$tmp/here/back" 2>/dev/null
 done
+"$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+for name in vmlinuz initrd; do
+	"$tftp" get "tftp://127.0.0.1:$port/$name" "$tmp/here/back" 2>/dev/null
+done
 stop "$pid"
 check "three misses of a client have lines" test "$(log_lines 'file=pxelinux.cfg/')" = 3
-check "the others are summed up" grep -q '^not logged misses=6 probes=0 ' "$log"
+check "and one more after a file that it got" test "$(log_lines 'refused read file=vmlinuz ')" = 1
+check "the others are summed up" grep -q '^not logged misses=7 probes=0 ' "$log"
 
 # ---- what is wrong --------------------------------------------------------------------------------------------------
 
