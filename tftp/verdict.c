@@ -49,7 +49,7 @@ static void peer_error(struct task *t, const struct transfer_result *r)
 
 	/* hpa's server takes no new files unless it is told to. */
 	if (code == ERROR_NOT_FOUND && t->job->write)
-		hint = "; the server may only take files that exist there already";
+		hint = "; its directory has to exist there, and with some servers the file itself";
 	verdict_say(&t->job->out, of_code[code].status, "%s answered for \"%s\": %s (error %u)%s",
 	    printable(t->host->name).text, printable(t->job->remote).text, printable(r->text).text, r->code, hint);
 }
