@@ -509,6 +509,9 @@ static bool blame(const struct path_root *root, int dir, const char *part, const
 	return true;
 }
 
+/* Each component is looked up with all before it: without a bound a name like a/../a/../a would cost thousands of steps. */
+#define BLAME_DEPTH 32
+
 bool path_blame(const struct path_root *root, const char *name, int err, char *text, size_t cap)
 {
 	char way[PATH_NAME_MAX + 1], part[NAME_MAX + 1];
@@ -519,7 +522,7 @@ bool path_blame(const struct path_root *root, const char *name, int err, char *t
 	name += strspn(name, "/");
 	if (strlen(name) > PATH_NAME_MAX)
 		return false;
-	while (!done && name[at] != '\0') {
+	for (int depth = 0; !done && name[at] != '\0' && depth < BLAME_DEPTH; depth++) {
 		size_t len = strcspn(name + at, "/"), next = at + len + strspn(name + at + len, "/");
 		int dir;
 

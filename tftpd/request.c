@@ -75,16 +75,20 @@ void request_refuse_start(const struct request *r, int err)
 	    detail);
 }
 
-/* To find what was meant takes a directory to be read, while everybody waits: so often in a second, not more. */
+/*
+ * To find out why takes a look at each directory on the way, and what was meant takes one to be read, while everybody
+ * waits: so often in a second, not more.
+ */
+#define BLAMES 64
 #define GUESSES 8
 
-static bool may_guess(struct server *s, mono_t now)
+static bool may(struct server *s, unsigned *done, unsigned most, mono_t now)
 {
 	if (now - s->guessed >= MONO_SEC) {
 		s->guessed = now;
-		s->guesses = 0;
+		s->blames = s->guesses = 0;
 	}
-	return s->guesses++ < GUESSES;
+	return (*done)++ < most;
 }
 
 /* The client has its answer before anybody thinks about what it may have meant. */
@@ -107,9 +111,9 @@ void request_refuse_name(const struct request *r, int err, const struct names_fo
 	if (gone != NULL)
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; \"%.256s\" was removed and perhaps made anew: start the "
 		    "server again", gone);
-	else if (names_blame(&s->names, &ask, f->name, err, blame, sizeof(blame)))
+	else if (may(s, &s->blames, BLAMES, r->now) && names_blame(&s->names, &ask, f->name, err, blame, sizeof(blame)))
 		snprintf(detail + len, sizeof(detail) - (size_t)len, ": %s", blame);
-	else if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may_guess(s, r->now) &&
+	else if (!r->write && (err == -ENOENT || err == -ENOTDIR) && may(s, &s->guesses, GUESSES, r->now) &&
 	    names_suggest(&s->names, &ask, f->name, near, &why))
 		snprintf(detail + len, sizeof(detail) - (size_t)len, "; did you mean `%s` (%s)?", near, why);
 	log_refusal(r, code, text, detail, level);

@@ -56,8 +56,8 @@ struct server {
 	struct loop_fd opener_io;     /* from the process that tries them again, see opener.h */
 	int opener_end;               /* in that process: its end; 0 in the server */
 	struct limits limits;
-	mono_t guessed;               /* the second that `guesses` counts in, see request_refuse_name */
-	unsigned guesses;
+	mono_t guessed;               /* the second that these count in, see request_refuse_name */
+	unsigned blames, guesses;
 	struct transfer_policy policy;
 	struct transfer_policy policy_short; /* for those whose request was too short for more than two answers */
 	struct ahead ahead;

@@ -26,7 +26,7 @@
  * top/root/...          what is served
  */
 static int top;
-static char top_path[512];
+static char top_path[512], root_path[600];
 
 static void put(const char *name, const char *text)
 {
@@ -52,6 +52,7 @@ static void make_tree(void)
 	len = readlink(link, top_path, sizeof(top_path) - 1);
 	MUST(len > 0);
 	top_path[len] = '\0';
+	snprintf(root_path, sizeof(root_path), "%s/root", top_path);
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		MUST(mkdirat(top, dirs[i], 0777) == 0);
 	put("secret", "outside");
@@ -80,6 +81,12 @@ static void make_tree(void)
 	link_to("../file", "root/sub/alias");
 	link_to("sub/deep", "root/dive");
 	link_to("nothing", "root/dangling");
+	snprintf(path, sizeof(path), "%s/file", root_path);
+	link_to(path, "root/whole");
+	snprintf(path, sizeof(path), "%s/../secret", root_path);
+	link_to(path, "root/whole-up");
+	snprintf(path, sizeof(path), "%s/sub/../../outside", root_path);
+	link_to(path, "root/whole-out");
 	MUST(mkfifoat(top, "root/fifo", 0666) == 0);
 }
 
@@ -92,13 +99,12 @@ static void remove_tree(void)
 	close(top);
 }
 
+/* As the server opens it: it knows what its directory is called. */
 static struct path_root open_root(bool by_hand, bool in_root, enum path_links links)
 {
-	struct path_root root = {.no_openat2 = by_hand, .in_root = in_root, .links = links};
-	char path[600];
+	struct path_root root = {.no_openat2 = by_hand, .in_root = in_root, .links = links, .called = {NULL, root_path}};
 
-	snprintf(path, sizeof(path), "%s/root", top_path);
-	MUST(path_root_open(&root, path) == 0);
+	MUST(path_root_open(&root, root_path) == 0);
 	return root;
 }
 
@@ -125,7 +131,7 @@ static const char *const hostile[] = {
 	"fifo", "/", "", ".", "./", "sub", "sub/", "file/", "file/.", "sub/deep/..", "..\\secret", "..%2fsecret",
 	"....//secret", "...", "..\xc0\xaf" "secret", "\xff\xff", "~/secret", "~root", "file\n", "file ",
 	" ../secret", "..;/secret", "\\..\\secret", "C:\\secret", "/dev/null", "/proc/self/mem",
-	".tftp-part-0123456789abcdef",
+	".tftp-part-0123456789abcdef", "whole-up", "whole-out/file", "whole/../../secret", "sub/../whole-up",
 };
 #define HOSTILE (sizeof(hostile) / sizeof(hostile[0]))
 
@@ -197,6 +203,8 @@ START_TEST(links_inside_are_followed_as_told)
 			ck_assert_int_eq(read_error(&none, through[i]), -ELOOP);
 			ck_assert_int_eq(read_error(&chrooted, through[i]), 0);
 		}
+		ck_assert_int_eq(read_error(&inside, "whole"), 0);
+		ck_assert_int_eq(read_error(&none, "whole"), -ELOOP);
 		ck_assert_int_eq(read_error(&inside, "sub/../file"), 0);
 		ck_assert_int_eq(read_error(&none, "sub/deep/../file"), 0);
 		ck_assert_int_eq(read_error(&inside, "slash/etc/passwd"), -EXDEV);
@@ -211,6 +219,41 @@ START_TEST(links_inside_are_followed_as_told)
 		path_root_close(&inside);
 		path_root_close(&none);
 		path_root_close(&chrooted);
+	}
+	remove_tree();
+}
+END_TEST
+
+static void is_blamed(const struct path_root *root, const char *name, int err, const char *what)
+{
+	char text[1024];
+
+	ck_assert_int_eq(read_error(root, name), err);
+	ck_assert_msg(path_blame(root, name, err, text, sizeof(text)) == (what != NULL), "%s: %s", name, text);
+	if (what != NULL)
+		ck_assert_msg(strstr(text, what) == text, "%s: %s", name, text);
+}
+
+START_TEST(what_a_name_fails_at_is_named)
+{
+	char deep[600] = "";
+
+	make_tree();
+	for (int by_hand = 0; by_hand < 2; by_hand++) {
+		struct path_root root = open_root(by_hand, false, PATH_LINKS_INSIDE);
+
+		is_blamed(&root, "dangling", -ENOENT, "\"dangling\" is a symbolic link to \"nothing\", which is not there");
+		is_blamed(&root, "sub/up", -EXDEV, "\"sub/up\" is a symbolic link to \"../../secret\"");
+		is_blamed(&root, "out/file", -EXDEV, "\"out\" is a symbolic link to \"../outside\"");
+		is_blamed(&root, "loop", -ELOOP, "\"loop\" is a symbolic link to \"loop\"");
+		is_blamed(&root, "sub/missing", -ENOENT, NULL);
+		/* Somebody's attempt to keep us busy is not looked into: each step would be looked up with all before it. */
+		for (int i = 0; i < 60; i++)
+			strcat(deep, "sub/../");
+		strcat(deep, "dangling");
+		is_blamed(&root, deep, -ENOENT, NULL);
+		deep[0] = '\0';
+		path_root_close(&root);
 	}
 	remove_tree();
 }
@@ -418,6 +461,6 @@ START_TEST(a_file_that_somebody_else_holds_may_be_asked_for_again)
 }
 END_TEST
 
-UNIT_MAIN("path", no_hostile_name_reaches_outside, links_inside_are_followed_as_told, links_lead_anywhere_only_if_told,
-    an_upload_follows_no_link, directories_are_made_inside_only, no_race_leads_outside,
+UNIT_MAIN("path", no_hostile_name_reaches_outside, links_inside_are_followed_as_told, what_a_name_fails_at_is_named,
+    links_lead_anywhere_only_if_told, an_upload_follows_no_link, directories_are_made_inside_only, no_race_leads_outside,
     a_file_that_somebody_else_holds_may_be_asked_for_again)
