@@ -3,7 +3,8 @@
 #
 # A program reports either as Check does ("100%: Checks: 9, Failures: 0, Errors: 0") or with lines that begin with
 # "ok ", "not ok " and "skip ". One that ends with a bad status without having reported a failure counts as one
-# failure, and so does one that reports nothing at all. Output goes to BUILD/log/NAME; what failed is shown.
+# failure, and so does one that reports nothing at all. Output goes to BUILD/log/NAME; what failed is shown, with the
+# lines that begin with "# ", which say what a failed check saw.
 #
 # Most programs wait for timers most of the time, so JOBS of them (default 3) run at once.
 set -u
@@ -35,8 +36,8 @@ one() { # BUILD TEST: run it, say how it went, leave its counts in BUILD/log/NAM
 	{
 		printf '%-28s %5d passed  %3ds  %s\n' "$name" "$p" $(($(date +%s) - began)) "$verdict"
 		if [ "$f" -gt 0 ]; then
-			grep -E '^not ok |:[FE]:|rror: |Sanitizer|SUMMARY' "$log" | head -40 | sed 's/^/    /'
-			tail -n 15 "$log" | sed 's/^/    | /'
+			grep -aE '^not ok |^# |:[FE]:|rror: |Sanitizer|SUMMARY' "$log" | head -60 | cut -c 1-500 | sed 's/^/    /'
+			tail -n 15 "$log" | cut -c 1-500 | sed 's/^/    | /'
 		elif [ "$s" -gt 0 ]; then
 			grep '^skip ' "$log" | sort | uniq -c | sort -rn | head -5 | sed 's/^/    /'
 		fi

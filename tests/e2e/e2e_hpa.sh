@@ -86,13 +86,13 @@ compare() {
 		ok "$title: $(wc -l <"$tmp/said.ours") requests have the same outcome"
 	else
 		not_ok "$title: theirs <, ours >"
-		sed 's/^/    /' "$tmp/diff"
+		sed 's/^/# /' "$tmp/diff"
 	fi
 	if diff "$tmp/left.theirs" "$tmp/left.ours" >"$tmp/diff"; then
 		ok "$title: leaves the same files with the same modes"
 	else
 		not_ok "$title: files left by theirs <, ours >"
-		sed 's/^/    /' "$tmp/diff"
+		sed 's/^/# /' "$tmp/diff"
 	fi
 }
 

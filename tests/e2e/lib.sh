@@ -72,15 +72,41 @@ trap 'exit 1' INT TERM
 ok() { echo "ok $*"; }
 skip() { echo "skip $*"; }
 not_ok() {
-	echo "not ok $*"
+	printf 'not ok %s\n' "$(printf '%s\n' "$*" | paste -s -d '|')"
 	failed=1
+	saw "${log:-}"
+	[ "${started:-}" = "${log:-}" ] || saw "${started:-}"
+	for seen in "$tmp/err" "$tmp/said"; do
+		[ -e "$seen" ] && saw "$seen"
+	done
 }
 
-# check NAME COMMAND...: ok if the command succeeds.
+# saw FILE: its end, as lines that tests/run.sh shows: all that is left of a failure that does not come again.
+saw() {
+	case $1 in "$tmp"/*) ;; *) return ;; esac
+	if [ ! -e "$1" ]; then
+		echo "# ${1#"$tmp"/}: is not there"
+	elif [ -d "$1" ]; then
+		echo "# ${1#"$tmp"/}: $(ls -A "$1" | paste -s -d ' ' | cut -c 1-300)"
+	elif [ -f "$1" ] && grep -qI . "$1"; then
+		tail -n 5 "$1" | cut -c 1-300 | sed "s|^|# ${1#"$tmp"/}: |"
+	else
+		echo "# ${1#"$tmp"/}: $(stat -c '%F, %s bytes' "$1")"
+	fi
+}
+
+# check NAME COMMAND...: ok if the command succeeds. What it looked at is shown where it does not.
 check() {
 	name=$1
 	shift
-	if "$@"; then ok "$name"; else not_ok "$name ($*)"; fi
+	if "$@"; then
+		ok "$name"
+		return
+	fi
+	not_ok "$name ($*)"
+	for seen; do
+		[ "$seen" = "${log:-}" ] || [ "$seen" = "${started:-}" ] || saw "$seen"
+	done
 }
 
 # same NAME WANTED GOT: both files hold the same bytes.
@@ -128,7 +154,7 @@ up_or_gone() {
 # Sets $pid. False if it ends instead. COMMAND may be "peer". The process is the server itself, so that it can be ended.
 # Our server stays who we are, unless told otherwise: the files of a test are ours. Whom it becomes is in e2e_daemon.sh.
 start() {
-	name=$1
+	name=$1 started=$tmp/$1.log
 	shift
 	[ "$1" = setpriv ] || for arg; do
 		shift
