@@ -364,9 +364,14 @@ says "and said" "left unfinished"
 bytes 2000000 "$tmp/here/a"
 bytes 2000000 "$tmp/here/b"
 cp "$tmp/root/big" "$tmp/root/shared"
-"$tftp" get "tftp://127.0.0.1:$port/shared" "$tmp/here/reader" --blksize 512 --windowsize 1 2>/dev/null &
+perl "$(dirname "$0")/reader.pl" "$port" shared "$tmp/here/reader" "$tmp/here/go" 2>"$tmp/err" &
 reader=$!
-perl -e 'select(undef, undef, undef, 0.02)'
+pids="$pids $reader"
+under_way() {
+	kill -USR1 "$pid"
+	grep -q 'running read file=shared .*bytes=[1-9]' "$log"
+}
+check "a reader is under way" eventually under_way
 put "$tmp/here/a" shared &
 first=$!
 "$tftp" put "$tmp/here/b" "tftp://127.0.0.1:$port/shared" 2>/dev/null
@@ -374,6 +379,7 @@ second=$?
 wait $first
 check "two uploads to one name both succeed" test "$? $second" = "0 0"
 check "and one of them has it, whole" eval 'cmp -s "$tmp/here/a" "$tmp/root/shared" || cmp -s "$tmp/here/b" "$tmp/root/shared"'
+: >"$tmp/here/go"
 wait $reader
 check "a reader that began before has the old file" cmp -s "$tmp/here/reader" "$tmp/root/big"
 stop "$pid"
