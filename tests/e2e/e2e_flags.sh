@@ -57,7 +57,7 @@ answer 'R one octet' 'served 7 *'
 stop "$pid"
 serve "--map-steps ends it" --map-file="$tmp/rules" --map-steps 2 -s "$tmp/root"
 answer 'R one octet' 'ERROR 2'
-check "and says so" grep -q 'too many steps' "$log"
+check "and says so" eventually grep -q 'too many steps' "$log"
 stop "$pid"
 for flag in "-v -v -v" -vvv "--verbosity 3" --verbosity=3; do
 	# shellcheck disable=SC2086
@@ -132,7 +132,8 @@ if has_v6; then
 	for flag in -6 --ipv6; do
 		free_port
 		start flags "$tmp/in.tftpd" -L $flag -u "$whoami" -a ":$port" -s "$tmp/root"
-		check "$flag is IPv6 alone" sh -c "grep -qF 'on [::]:$port' '$tmp/flags.log' && ! grep -qF 0.0.0.0 '$tmp/flags.log'"
+		check "$flag is IPv6" eventually grep -qF "on [::]:$port" "$tmp/flags.log"
+		check "$flag is that alone" sh -c "! grep -qF 0.0.0.0 '$tmp/flags.log'"
 		stop "$pid"
 	done
 else

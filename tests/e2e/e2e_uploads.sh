@@ -140,7 +140,7 @@ if mount -t tmpfs -o size=200k,mode=777 tmpfs "$tmp/small" 2>/dev/null; then
 		"$tftp" put "$tmp/here/file" "$url/old" 2>"$tmp/here/err"
 		status=$?
 		check "over a file in a closed directory, what cannot fit is refused as disk full ($status)" test $status = 70
-		check "before any data" grep -q 'refused write file=old .*code=3' "$log"
+		check "before any data" eventually grep -q 'refused write file=old .*code=3' "$log"
 		cat "$tmp/here/file" | "$tftp" put - "$url/old" 2>"$tmp/here/err"
 		status=$?
 		check "what turns out not to fit ends as disk full ($status)" test $status = 70
