@@ -43,26 +43,34 @@ check "and of its end" eventually twice
 
 # ---- a slow transfer: status, stop ----------------------------------------------------------------------------------
 
-# A client by hand, which asks, acknowledges one block and then waits: $1 port, $2 file, $3 seconds.
+# A client by hand, which asks, acknowledges three blocks and then waits: $1 port, $2 file, $3 seconds.
 cat >"$tmp/slow" <<'END'
 use IO::Socket::INET;
 my ($port, $file, $wait) = @ARGV;
 my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1") or die;
 my $to = sockaddr_in($port, inet_aton("127.0.0.1"));
 $s->send("\0\1$file\0octet\0", 0, $to);
-my $from = $s->recv(my $data, 1000);
-for my $block (1 .. 3) { $s->send(pack("nn", 4, $block), 0, $from); $s->recv($data, 1000); }
+for my $block (1 .. 4) {
+	my ($from, $data);
+	# What comes again, because we were slow, is none of the next.
+	do { $from = $s->recv($data, 1000) } until unpack("x2 n", $data) == $block;
+	$s->send(pack("nn", 4, $block), 0, $from) if $block < 4;
+}
 select(undef, undef, undef, $wait);
 END
-perl "$tmp/slow" "$port" file 30 &
+perl "$tmp/slow" "$port" file 120 &
 reader=$!
 pids="$pids $reader"
 check "the manager hears how many transfers run" eventually heard ", 1 transfer"
-kill -USR1 $server
-counted() { grep -q '^status ' "$log"; }
-check "SIGUSR1 logs the counters" eventually counted
-check "and a line for the running transfer" grep -q '^running read file=file peer=127.0.0.1:[0-9]* state=sending bytes=1536 ' "$log"
-check "with what has been sent" grep -q '^status up=[0-9]*s running=1 sent=1 received=0 bytes-sent=6 ' "$log"
+# counted TEXT: the status has it; asked each time, as the transfer has just begun
+counted() {
+	kill -USR1 $server
+	grep -q "$1" "$log"
+}
+check "SIGUSR1 logs the counters" eventually counted '^status '
+check "and a line for the running transfer" \
+    eventually counted '^running read file=file peer=127.0.0.1:[0-9]* state=sending bytes=1536 '
+check "with what has been sent" eventually counted '^status up=[0-9]*s running=1 sent=1 received=0 bytes-sent=6 '
 # Four; the client would stay for thirty.
 before=$(date +%s)
 kill -TERM $server
