@@ -123,7 +123,8 @@ file=
 # complain there itself.
 mkfifo "$tmp/journal"
 cat "$tmp/journal" >"$tmp/journal.text" &
-pids="$pids $!"
+reader=$!
+pids="$pids $reader"
 free_port
 # shellcheck disable=SC2016 # expanded by the inner shell
 JOURNAL_STREAM=$(stat -c %d:%i "$tmp/journal") sh -c 'exec "$0" --verbose --user "$(id -un)" --address "127.0.0.1:$1" "$2" 2>"$3"' \
@@ -133,6 +134,7 @@ pids="$pids $pid"
 eventually taken "$port"
 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
 stop $pid
+wait $reader
 check "the journal is told the level" grep -q '^<5>serving ' "$tmp/journal.text"
 check "of each line" grep -q '^<6>sent file=small ' "$tmp/journal.text"
 check "and there is no line without" sh -c "! grep -qv '^<[3-7]>' '$tmp/journal.text'"
