@@ -225,6 +225,12 @@ log_lines() {
 	grep -cF -- "$1" "$log"
 }
 
+# log_peers TEXT: how many clients the lines that hold it are about. A request that a busy machine answers late is repeated,
+# from the same port, and may have a line for each.
+log_peers() {
+	grep -F -- "$1" "$log" | grep -o ' peer=[^ ]*' | sort -u | wc -l
+}
+
 # netascii <IN >OUT: as it goes on the wire (RFC 764).
 to_netascii() {
 	perl -0777 -pe 's/\r/\r\0/g; s/\n/\r\n/g'
