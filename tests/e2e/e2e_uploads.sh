@@ -131,6 +131,7 @@ if mount -t tmpfs -o size=200k,mode=777 tmpfs "$tmp/small" 2>/dev/null; then
 		chmod 666 "$tmp/small/old"
 		chmod 755 "$tmp/small"
 		room() { df --output=avail "$tmp/small" | tail -n 1; }
+		has_room() { [ "$(room)" = "$1" ]; }
 		before=$(room)
 		free_port
 		log=$tmp/inplace.log
@@ -144,7 +145,7 @@ if mount -t tmpfs -o size=200k,mode=777 tmpfs "$tmp/small" 2>/dev/null; then
 		status=$?
 		check "what turns out not to fit ends as disk full ($status)" test $status = 70
 		check "the old file is whole" cmp -s "$tmp/small/old" "$tmp/here/before"
-		check "no room is lost" test "$(room)" = "$before"
+		check "no room is lost" eventually has_room "$before"
 		head -c 150000 "$tmp/here/file" >"$tmp/here/larger"
 		"$tftp" put "$tmp/here/larger" "$url/old"
 		check "a file that fits is written over" cmp -s "$tmp/small/old" "$tmp/here/larger"
