@@ -50,8 +50,15 @@ for host in 10.1.0.1 "[fd01::1]"; do
 done
 check "the server saw the router's address" eventually grep -q 'peer=10\.1\.0\.2:' "$log"
 check "the server saw the router's IPv6 address" eventually grep -q 'peer=\[fd01::2\]:' "$log"
-resent=$(sed -n 's/.* resent=\([0-9]*\) .*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-check "hardly anything was sent twice ($resent)" test "$resent" -lt 100
+# A machine that stops for two seconds costs some windows; what each answer would cost twice is another order.
+most() { awk '/ resent=/ {
+		for (i = 1; i <= NF; i++) if (split($i, v, "=") == 2) f[v[1]] = v[2]
+		size = match($0, /blksize:[0-9]+/) ? substr($0, RSTART + 8, RLENGTH - 8) : 512
+		resent += f["resent"]
+		blocks += f["bytes"] / size
+	} END { printf "%d of %d\n", resent, blocks; exit !(blocks > 10000 && resent * 5 < blocks) }' "$log"; }
+resent=$(most)
+check "few blocks were sent twice ($resent)" test $? = 0
 stop $pid
 
 port=6900
