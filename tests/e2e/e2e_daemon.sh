@@ -108,7 +108,8 @@ answer "--jail makes names relative" 'R file octet' 'served 7 *'
 answer "and .. stops at the root" 'R ../../file octet' 'served 7 *'
 stop "$pid"
 
-# Started by inetd: a socket as standard input, served until nobody has asked for a while.
+# Started by inetd: a socket as standard input, served until nobody has asked for a while. A request that comes while it
+# ends is for the next one.
 free_port
 cat >"$tmp/inetd.pl" <<'END'
 use POSIX "dup2"; use Socket;
@@ -116,9 +117,16 @@ my $port = shift;
 socket(my $s, PF_INET, SOCK_DGRAM, 0) or die;
 bind($s, sockaddr_in($port, inet_aton("127.0.0.1"))) or die;
 dup2(fileno($s), 0);
-vec(my $waiting = "", 0, 1) = 1;
-select($waiting, undef, undef, undef);
-exec(@ARGV) or die;
+vec(my $socket = "", 0, 1) = 1;
+my $server;
+$SIG{TERM} = sub { kill("TERM", $server) if $server; exit 1 };
+select(my $waiting = $socket, undef, undef, undef);
+do {
+	$server = fork // die;
+	exec(@ARGV) || die if $server == 0;
+	waitpid($server, 0);
+	exit 1 if $? != 0;
+} while (select(my $again = $socket, undef, undef, 0) > 0);
 END
 perl "$tmp/inetd.pl" "$port" "$tmp/in.tftpd" -t 3 -p -/ --path-prefix "$tmp/root" / >"$log" 2>&1 &
 pid=$!
