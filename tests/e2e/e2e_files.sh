@@ -3,6 +3,10 @@
 # files that change while they are read, and what it says before it does anything.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# A zone where it is noon: names with the date are looked for under the same date as they were made.
+hour=$(date -u +%H)
+TZ=NOON$((${hour#0} - 12))
+export TZ
 mkdir -p "$tmp/root/Boot" "$tmp/root/sub" "$tmp/here"
 chmod 777 "$tmp/root" "$tmp/root/sub"
 printf 'boot' >"$tmp/root/Boot/BCD"
