@@ -36,13 +36,19 @@ alike() {
 	name=$1 theirs=$2
 	shift 2
 	fresh
-	# shellcheck disable=SC2086 # "busybox tftp" is two words
-	(cd "$here" && foreign $theirs $mode "$@" <"$tmp/stdin" >"$tmp/out" 2>&1)
-	what_is_there >"$tmp/theirs"
-	fresh
 	in_dir "$tftp" "$@"
 	status=$?
 	what_is_there >"$tmp/ours"
+	# Once more where theirs has met a block that was repeated: tftp-hpa takes it for one of the next file.
+	for attempt in 1 2 3 4 5; do
+		fresh
+		lines=$(wc -l <"$log")
+		# shellcheck disable=SC2086 # "busybox tftp" is two words
+		(cd "$here" && foreign $theirs $mode "$@" <"$tmp/stdin" >"$tmp/out" 2>&1)
+		what_is_there >"$tmp/theirs"
+		cmp -s "$tmp/theirs" "$tmp/ours" || { disturbed "$lines" && [ $attempt -lt 5 ] && continue; }
+		break
+	done
 	if [ $status -ne 0 ]; then
 		not_ok "$name: ours ends with $status ($(cat "$tmp/err"))"
 	elif ! cmp -s "$tmp/theirs" "$tmp/ours"; then
@@ -262,7 +268,7 @@ in_namespace() {
 	ip link set lo up 2>/dev/null || "$peers/busybox-static/bin/busybox" ip link set lo up
 	# tftp-hpa does not look at IPv4 before there is an address that is not loopback's.
 	ip address add 192.0.2.1/32 dev lo 2>/dev/null
-	port=69
+	port=69 log=$tmp/server.log
 	start server "$tftpd" --create --address 127.0.0.1:69 "$tmp/root" ||
 		not_ok "the server starts: $(cat "$tmp/server.log")"
 	: >"$tmp/stdin"

@@ -231,6 +231,14 @@ log_peers() {
 	grep -F -- "$1" "$log" | grep -o ' peer=[^ ]*' | sort -u | wc -l
 }
 
+# disturbed LINES: the server's log has, behind so many lines, a transfer in which something had to be repeated, soon.
+# Other people's clients have faults of their own there, and what is repeated is the machine's doing.
+disturbed() {
+	seen=$1
+	longer() { [ "$(wc -l <"$log")" -gt "$seen" ]; }
+	eventually longer && sed "1,${seen}d" "$log" | grep -qE 'resent=[1-9]|^failed '
+}
+
 # netascii <IN >OUT: as it goes on the wire (RFC 764).
 to_netascii() {
 	perl -0777 -pe 's/\r/\r\0/g; s/\n/\r\n/g'
