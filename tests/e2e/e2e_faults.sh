@@ -219,11 +219,14 @@ starter() {
 			# shellcheck disable=SC2086 # a list of words
 			plan $case $at 1
 			what="a start where ${case% *} fails with errno ${case#* }, call $at"
-			# The server alone: what starts it reads and opens too.
+			# The server alone: what starts it reads and opens too. It may have its port and fail all the same.
 			if start starter env "FAULT_PLAN=$here/plan" "FAULT_MARK=$here/mark" "LD_PRELOAD=$preload" "$tftpd" \
-			    --address "127.0.0.1:$port" --without landlock --create --map-file "$here/rules" "$here/root"; then
-				plan
-				check "$what: it serves without" "$tftp" get --max-time 10 "tftp://127.0.0.1:$port/n" "$here/got"
+			    --address "127.0.0.1:$port" --without landlock --create --map-file "$here/rules" "$here/root" &&
+			    plan && "$tftp" get --max-time 10 "tftp://127.0.0.1:$port/n" "$here/got" 2>"$here/err"; then
+				ok "$what: it serves without"
+				stop "$pid"
+			elif ours "$pid"; then
+				not_ok "$what: it does not serve: $(cat "$here/err")"
 				stop "$pid"
 			elif [ ! -s "$here/mark" ] || [ ! -s "$tmp/starter.log" ]; then
 				not_ok "$what: it says nothing, or nothing failed: $(cat "$tmp/starter.log")"
