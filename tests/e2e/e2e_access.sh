@@ -118,7 +118,7 @@ fi
 told() {
 	title=$1 wanted=$2 text=$3
 	shift 3
-	timeout 5 "$tftpd" "$@" "$tmp/root" >"$tmp/out" 2>&1 </dev/null
+	timeout 60 "$tftpd" "$@" "$tmp/root" >"$tmp/out" 2>&1 </dev/null
 	status=$?
 	if [ $status = "$wanted" ] && grep -qF -- "$text" "$tmp/out"; then
 		ok "$title"

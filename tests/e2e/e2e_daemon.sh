@@ -24,7 +24,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 
 free_port
 user=$(id -un)
-timeout 10 "$tmp/in.tftpd" --listen --user "$user" --address "127.0.0.1:$port" --pidfile "$tmp/pid" -c -p -m "$tmp/rules" \
+timeout 60 "$tmp/in.tftpd" --listen --user "$user" --address "127.0.0.1:$port" --pidfile "$tmp/pid" -c -p -m "$tmp/rules" \
 	--path-prefix "$tmp/root" -/ / >"$log" 2>&1
 status=$?
 check "--listen returns once the server is up ($status: $(cat "$log"))" test $status = 0
@@ -46,7 +46,7 @@ check "and the pid file goes with it" eventually removed
 # Started with none of the three open, as by a supervisor that closes everything.
 free_port
 rm -f "$tmp/pid"
-timeout 10 "$tmp/in.tftpd" -l -u "$user" -a "127.0.0.1:$port" -P "$tmp/pid" --log "$tmp/closed.log" -p -s "$tmp/root" \
+timeout 60 "$tmp/in.tftpd" -l -u "$user" -a "127.0.0.1:$port" -P "$tmp/pid" --log "$tmp/closed.log" -p -s "$tmp/root" \
 	<&- >&- 2>&-
 check "it starts where standard input, output and error are closed" test $? = 0
 pid=$(cat "$tmp/pid")
@@ -88,7 +88,7 @@ stop "$pid"
 check "until its own server ends" eventually removed
 
 # A failure after all is told to whoever started it.
-timeout 10 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
+timeout 60 "$tmp/in.tftpd" -l -a 127.0.0.1:0 -s "$tmp/nothing" >"$log" 2>&1
 check "what cannot start says so before it is in the background" test $? = 66
 
 # The shape that containers use.
@@ -162,7 +162,7 @@ fi
 nobody=$(id -u nobody)
 free_port
 # Debian's /etc/default/tftpd-hpa: TFTP_USERNAME, TFTP_ADDRESS, TFTP_OPTIONS="--secure", TFTP_DIRECTORY.
-timeout 10 "$tmp/in.tftpd" --listen --user nobody --address "127.0.0.1:$port" --secure --pidfile "$tmp/pid" -c \
+timeout 60 "$tmp/in.tftpd" --listen --user nobody --address "127.0.0.1:$port" --secure --pidfile "$tmp/pid" -c \
 	--map-file "$tmp/rules" "$tmp/root" >"$log" 2>&1
 check "Debian's command line starts ($(cat "$log"))" test $? = 0
 pid=$(cat "$tmp/pid")

@@ -26,7 +26,7 @@ fails() {
 	wanted=$1 name=$2
 	shift 2
 	echo old >"$tmp/here/old"
-	(cd "$tmp/here" && timeout 40 "$tftp" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null)
+	(cd "$tmp/here" && timeout 60 "$tftp" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null)
 	status=$?
 	if [ $status -ne "$wanted" ]; then
 		not_ok "$name: exit status $status and not $wanted ($(cat "$tmp/err"))"
@@ -208,7 +208,7 @@ fi
 mkdir "$tmp/small"
 if mount -t tmpfs -o size=64k tmpfs "$tmp/small" 2>/dev/null; then
 	echo old >"$tmp/small/old"
-	(cd "$tmp/small" && timeout 40 "$tftp" get "$url/file" old 2>"$tmp/err")
+	(cd "$tmp/small" && timeout 60 "$tftp" get "$url/file" old 2>"$tmp/err")
 	status=$?
 	check "a full disk is a local write error (exit status $status)" test $status = 23
 	check "a full disk says what to do" says_all "$url/file"
@@ -254,7 +254,7 @@ rm -f "$tmp/here/closed"
 if under_memcheck; then
 	skip "a closed standard output: valgrind opens what is closed"
 else
-	timeout 10 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
+	timeout 60 "$tftp" get "$url/file" - 2>"$tmp/err" >&-
 	check "a closed standard output is a local write error" test $? = 23
 fi
 
@@ -279,7 +279,7 @@ full_pipe() {
 		}
 		close W;
 		$SIG{ALRM} = sub { kill "KILL", $pid };
-		alarm 20;
+		alarm 50;
 		for (my $held = ""; ; select(undef, undef, undef, 0.05)) {
 			ioctl(R, 0x541b, $held = pack("i", 0)) or die; # FIONREAD
 			last if unpack("i", $held) >= 4096 || !-e "/proc/$pid/fd/2";
@@ -493,7 +493,7 @@ without() {
 	echo "$1 $2 1 1000 1" >"$tmp/plan"
 	rm -f "$tmp/mark"
 	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan FAULT_MARK=$tmp/mark \
-	    LD_PRELOAD=$preload timeout 40 "$tftp" get "$url/file" old)
+	    LD_PRELOAD=$preload timeout 60 "$tftp" get "$url/file" old)
 	check "a get with $1 failing has status $?, and comes to the same" cmp -s "$tmp/here/old" "$tmp/root/file"
 	check "a get with $1 failing leaves nothing" test "$(ls -A "$tmp/here")" = old
 	check "$1 did fail" test -s "$tmp/mark"
@@ -502,7 +502,7 @@ if [ -e "$preload" ]; then
 	without linkat 1
 	echo "ppoll 22 2 1 1" >"$tmp/plan"
 	(cd "$tmp/here" && ASAN_OPTIONS=verify_asan_link_order=0 FAULT_PLAN=$tmp/plan LD_PRELOAD=$preload \
-	    timeout 40 "$tftp" --blksize 512 --windowsize 1 get "$url/large" new 2>"$tmp/err")
+	    timeout 60 "$tftp" --blksize 512 --windowsize 1 get "$url/large" new 2>"$tmp/err")
 	check "a get that cannot wait any more is a failure" test "$?$(wc -l <"$tmp/err")$(ls -A "$tmp/here")" = 71old
 	check "and says why" says_all "$url/large"
 	echo "openat 95 1 1 1" >"$tmp/plan"

@@ -67,7 +67,7 @@ suffer() {
 	: >"$here/mark"
 	rm -f "$here/got"
 	plan "$@"
-	timeout 20 "$tftp" get --retries 3 --max-time 12 \
+	timeout 60 "$tftp" get --retries 3 --max-time 12 \
 	    --blksize "$blksize" --mode $mode --windowsize $window "$url/file" "$here/got" 2>"$here/err"
 	status=$?
 	if [ $status = 0 ]; then
@@ -79,7 +79,7 @@ suffer() {
 	fi
 	cp "$here/old" "$here/root/upload"
 	plan "$@"
-	timeout 20 "$tftp" put --retries 3 --max-time 12 \
+	timeout 60 "$tftp" put --retries 3 --max-time 12 \
 	    --blksize 1400 --mode $mode "$here/root/file" "$url/upload" 2>"$here/err"
 	status=$?
 	plan
@@ -91,7 +91,7 @@ suffer() {
 		cmp -s "$here/old" "$here/root/upload" || cmp -s "$here/root/file" "$here/root/upload" ||
 			echo "a failed PUT left something else than the old file or the new one"
 	fi
-	timeout 20 "$tftp" get "$url/file" "$here/after" 2>/dev/null && cmp -s "$here/root/file" "$here/after" ||
+	timeout 60 "$tftp" get "$url/file" "$here/after" 2>/dev/null && cmp -s "$here/root/file" "$here/after" ||
 		echo "the server does not serve afterwards"
 }
 
@@ -164,7 +164,7 @@ reloader() {
 	    --without landlock --map-file "$here/rules" --log "$here/log" "$here/root"
 	server_pid=$pid
 	url=tftp://127.0.0.1:$port
-	knows() { "$tftp" get --max-time 10 "$url/n$1" "$here/got" 2>/dev/null && cmp -s "$here/root/file" "$here/got"; }
+	knows() { "$tftp" get --max-time 60 "$url/n$1" "$here/got" 2>/dev/null && cmp -s "$here/root/file" "$here/got"; }
 	told() { cat "$here"/log* | grep -c 'rules\|the old'; }
 	more_told() { [ "$(told)" -gt "$before" ]; }
 	# The log is rotated as well, so that it is opened anew.
@@ -222,7 +222,7 @@ starter() {
 			# The server alone: what starts it reads and opens too. It may have its port and fail all the same.
 			if start starter env "FAULT_PLAN=$here/plan" "FAULT_MARK=$here/mark" "LD_PRELOAD=$preload" "$tftpd" \
 			    --address "127.0.0.1:$port" --without landlock --create --map-file "$here/rules" "$here/root" &&
-			    plan && "$tftp" get --max-time 10 "tftp://127.0.0.1:$port/n" "$here/got" 2>"$here/err"; then
+			    plan && "$tftp" get --max-time 60 "tftp://127.0.0.1:$port/n" "$here/got" 2>"$here/err"; then
 				ok "$what: it serves without"
 				stop "$pid"
 			elif ours "$pid"; then

@@ -76,7 +76,7 @@ answer "another client's is out of reach" 'R ../10.0.0.1/other octet' 'ERROR 2'
 answer "a file in none of them" 'R other octet' 'ERROR 1'
 stop "$pid"
 for bad in 'x{ip' 'x}' "$tmp/{name}" ''; do
-	timeout 5 "$tftpd" --port 0 --root "$bad" >"$tmp/out" 2>&1
+	timeout 60 "$tftpd" --port 0 --root "$bad" >"$tmp/out" 2>&1
 	check "--root $bad is refused as a wrong command line" test $? = 64
 done
 start_tftpd absent --root "$tmp/nothing/{mac}:$tmp/missing:$tmp/by/{ip}:$tmp/root"
@@ -162,7 +162,7 @@ stop "$pid"
 told() {
 	title=$1 wanted=$2 text=$3
 	shift 3
-	timeout 5 "$tftpd" "$@" >"$tmp/out" 2>&1 </dev/null
+	timeout 60 "$tftpd" "$@" >"$tmp/out" 2>&1 </dev/null
 	status=$?
 	if [ $status = "$wanted" ] && grep -qE -- "$text" "$tmp/out"; then
 		ok "$title"
@@ -399,7 +399,7 @@ socket(my $s, PF_INET, SOCK_DGRAM, 0); my $to = sockaddr_in($port, inet_aton("12
 send($s, pack("n", 1) . "$name\0octet\0", 0, $to);
 my $data = "";
 for (my $n = 1; ; $n++) {
-	IO::Select->new($s)->can_read(5) or die "silence\n";
+	IO::Select->new($s)->can_read(30) or die "silence\n";
 	my $from = recv($s, my $p, 65536, 0);
 	my ($op, $block, $text) = unpack("nna*", $p);
 	if ($op == 5) { $text =~ s/\0//; print "ERROR $block $text\n"; exit; }
@@ -426,7 +426,7 @@ stop "$pid"
 
 # ---- a slow disk ----------------------------------------------------------------------------------------------------
 
-# One that is not done before somebody says so, ten seconds later at the most: a library in front of the C library's.
+# One that is not done before somebody says so, 25 seconds later at the most: a library in front of the C library's.
 cat >"$tmp/slow.c" <<'END'
 #include <fcntl.h>
 #include <unistd.h>
@@ -434,7 +434,7 @@ int fsync(int fd)
 {
 	(void)fd;
 	close(open(ROOT "/fsync-began", O_CREAT | O_WRONLY, 0644));
-	for (int i = 0; i < 10000 && access(ROOT "/fsync-ends", F_OK) != 0; i++)
+	for (int i = 0; i < 25000 && access(ROOT "/fsync-ends", F_OK) != 0; i++)
 		usleep(1000);
 	return 0;
 }
@@ -452,7 +452,7 @@ if ! under_memcheck && ! grep -qaE '__(asan|tsan)_init' "$tftpd" &&
 		for (1 .. 20) {
 			socket(my $s, PF_INET, SOCK_DGRAM, 0);
 			send($s, pack("n", 1) . "pxelinux.0\0octet\0", 0, sockaddr_in($ARGV[0], inet_aton("127.0.0.1")));
-			IO::Select->new($s)->can_read(5) or exit 1;
+			IO::Select->new($s)->can_read(10) or exit 1;
 			my $from = recv($s, my $p, 600, 0);
 			send($s, pack("nn", 4, 1), 0, $from);
 		}

@@ -155,13 +155,13 @@ heard() {
 		my $s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1") or die;
 		$s->send("\0\1file\0octet\0", 0, pack_sockaddr_in($ARGV[0], inet_aton("127.0.0.1"))) or die;
 		my $n = 0;
-		while ($n < 2 && IO::Select->new($s)->can_read($n == 0 ? 10 : $ARGV[1])) { $s->recv(my $data, 1000); $n++; }
+		while ($n < 2 && IO::Select->new($s)->can_read($n == 0 ? 30 : $ARGV[1])) { $s->recv(my $data, 1000); $n++; }
 		print $n' "$port" "$1"
 }
 for flag in "-T 20000" --retransmit=20000; do
 	# shellcheck disable=SC2086
 	serve "$flag" $flag -s "$tmp/root"
-	check "$flag is when a block is repeated" test "$(heard 10)" = 2
+	check "$flag is when a block is repeated" test "$(heard 30)" = 2
 	stop "$pid"
 done
 serve "-T 20000000" -T 20000000 -s "$tmp/root"

@@ -271,7 +271,7 @@ status() {
 	make_tree "$tmp/tree"
 	patience=5 peer $hpa "$@" >"$tmp/out" 2>&1 </dev/null
 	theirs=$?
-	timeout 5 "$tmp/in.tftpd" "$@" >"$tmp/out" 2>&1 </dev/null
+	timeout 60 "$tmp/in.tftpd" "$@" >"$tmp/out" 2>&1 </dev/null
 	ours=$?
 	check "$title is exit status $theirs with both (ours: $ours)" test $ours = $theirs
 }

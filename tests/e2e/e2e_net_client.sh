@@ -18,7 +18,7 @@ serve here --create "$tmp/root"
 tells() {
 	name=$1 text=$2
 	shift 2
-	timeout 40 "$tftp" get "$@" "$tmp/never" 2>"$tmp/err"
+	timeout 60 "$tftp" get "$@" "$tmp/never" 2>"$tmp/err"
 	status=$?
 	if [ $status = 7 ] && [ "$(wc -l <"$tmp/err")" = 1 ] && grep -qF -- "$text" "$tmp/err"; then
 		ok "$name"
@@ -29,7 +29,7 @@ tells() {
 # fetched ARGUMENTS...: a get of the file succeeds
 fetched() {
 	rm -f "$tmp/got"
-	timeout 40 "$tftp" get "$@" "$tmp/got" 2>"$tmp/err" && cmp -s "$tmp/root/file" "$tmp/got"
+	timeout 60 "$tftp" get "$@" "$tmp/got" 2>"$tmp/err" && cmp -s "$tmp/root/file" "$tmp/got"
 }
 
 tells "a link-local address without a zone" "need a zone" 'tftp://[fe80::1]/file'
@@ -41,12 +41,12 @@ tells "no route" "is the network up" tftp://10.13.0.1/file
 tells "no route for IPv6" "is the network up" 'tftp://[2001:db8::1]/file'
 tells "an address of our own from which nothing goes there" "is --bind" --bind 127.0.0.1 tftp://10.9.0.2/file
 tells "one that is not ours" "check --bind" --bind 10.9.0.77 tftp://10.9.0.2/file
-timeout 40 "$tftp" doctor fe80::1 >"$tmp/out"
+timeout 60 "$tftp" doctor fe80::1 >"$tmp/out"
 check "the doctor says it as well (exit status $?)" grep -q '^  do: .* need a zone' "$tmp/out"
 echo data >"$tmp/up"
-timeout 40 "$tftp" put "$tmp/up" tftp://10.9.0.255/file 2>"$tmp/err"
+timeout 60 "$tftp" put "$tmp/up" tftp://10.9.0.255/file 2>"$tmp/err"
 check "uploads as well" test $? = 7
-echo data | timeout 40 "$tftp" put - "tftp://10.9.0.255,10.9.0.1:$port/piped"
+echo data | timeout 60 "$tftp" put - "tftp://10.9.0.255,10.9.0.1:$port/piped"
 check "another server gets all that a pipe gave (exit status $?)" grep -qx data "$tmp/root/piped"
 check "another server in the list is asked" fetched "tftp://10.9.0.255,10.9.0.1:$port/file"
 

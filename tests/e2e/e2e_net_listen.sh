@@ -29,7 +29,7 @@ silent() {
 refuses() {
 	status=$1 word=$2 what=$3
 	shift 3
-	timeout 5 "$tftpd" "$@" "$tmp/root" 2>"$tmp/said"
+	timeout 60 "$tftpd" "$@" "$tmp/root" 2>"$tmp/said"
 	got=$?
 	check "$what is exit status $status (it was $got: $(cat "$tmp/said"))" test $got -eq "$status"
 	check "$what is said" grep -qF -- "$word" "$tmp/said"

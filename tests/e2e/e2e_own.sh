@@ -108,7 +108,7 @@ fi
 if under_memcheck; then
 	skip "a closed standard input: valgrind opens what is closed"
 else
-	timeout 10 "$tftp" put - "$url/from-none" 2>"$tmp/err" <&-
+	timeout 60 "$tftp" put - "$url/from-none" 2>"$tmp/err" <&-
 	check "a closed standard input is a local read error, and not nothing" \
 	    test "$?$(ls "$tmp/root" | grep -c from-none)" = 260
 fi

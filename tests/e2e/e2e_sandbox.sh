@@ -80,7 +80,7 @@ printf 'r ^renamed$ %s/root/f513\n' "$tmp" >"$tmp/here/rules"
 ln -s "$tmp/here/file" "$tmp/root/away"
 free_port
 url=tftp://127.0.0.1:$port
-(cd "$tmp/here" && timeout 10 "$tftpd" --listen --user "$(id -un)" --address "127.0.0.1:$port" --create --permissive \
+(cd "$tmp/here" && timeout 60 "$tftpd" --listen --user "$(id -un)" --address "127.0.0.1:$port" --create --permissive \
     --map-file rules --log "$log" --log-format kv --pidfile pid "$tmp/root") >"$tmp/background.log" 2>&1
 check "it goes into the background ($(cat "$tmp/background.log"))" test $? = 0
 pid=$(cat "$tmp/here/pid")

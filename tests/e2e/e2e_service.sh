@@ -156,7 +156,7 @@ perl -MIO::Socket::INET -e '
 storm=$!
 pids="$pids $storm"
 check "a log that nobody reads holds up nobody" eventually gone_or_zombie "$storm"
-check "and the server serves" timeout 10 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
+check "and the server serves" timeout 60 "$tftp" get "tftp://127.0.0.1:$port/small" "$tmp/here/back"
 : >"$tmp/held.text"
 cat <&9 >>"$tmp/held.text" &
 reader=$!
@@ -189,7 +189,7 @@ check "the others are summed up" grep -qE '^not logged misses=([7-9]|[1-9][0-9])
 says() { # NAME STATUS WORDS OPTIONS...
 	what=$1 wanted=$2 words=$3
 	shift 3
-	timeout 10 "$tftpd" --address "127.0.0.1:$port" "$@" "$tmp/root" >"$tmp/err" 2>&1
+	timeout 60 "$tftpd" --address "127.0.0.1:$port" "$@" "$tmp/root" >"$tmp/err" 2>&1
 	check "$what is exit status $wanted" test $? = "$wanted"
 	check "$what is said in words ($(head -n 1 "$tmp/err"))" grep -qF -- "$words" "$tmp/err"
 }

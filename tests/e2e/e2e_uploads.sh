@@ -201,7 +201,7 @@ stop "$pid"
 refuses() {
 	wanted=$1 name=$2
 	shift 2
-	timeout 10 "$tftpd" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	timeout 60 "$tftpd" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
 	status=$?
 	check "$name is exit status $wanted (it was $status: $(head -n 1 "$tmp/err"))" test $status = "$wanted"
 	check "$name is said in words" test -s "$tmp/err"

@@ -78,7 +78,7 @@ fetch() {
 	net_in=$1 net_url=$2 net_file=$3
 	shift 3
 	rm -f "$tmp/got"
-	timeout 20 ip netns exec "$net_in" "$tftp" get "$@" "$net_url" "$tmp/got" 2>"$tmp/said" && cmp -s "$net_file" "$tmp/got"
+	timeout 60 ip netns exec "$net_in" "$tftp" get "$@" "$net_url" "$tmp/got" 2>"$tmp/said" && cmp -s "$net_file" "$tmp/got"
 }
 
 # store NS FILE URL ARRIVED [OPTIONS...]: the other way; ARRIVED is where it must be then.
@@ -86,6 +86,6 @@ store() {
 	net_in=$1 net_file=$2 net_url=$3 net_arrived=$4
 	shift 4
 	rm -f "$net_arrived"
-	timeout 20 ip netns exec "$net_in" "$tftp" put "$@" "$net_file" "$net_url" 2>"$tmp/said" &&
+	timeout 60 ip netns exec "$net_in" "$tftp" put "$@" "$net_file" "$net_url" 2>"$tmp/said" &&
 		cmp -s "$net_file" "$net_arrived"
 }
