@@ -94,19 +94,21 @@ check "--check finds the one that is missing" test $? = 78
 check "--explain says that it is passed over, and what is served" \
 	test "$(grep -c '^passed over .*nothing": No such\|^verdict .*served' "$tmp/out")" = 2
 
-# The MAC comes from the kernel's neighbours, so it takes two machines.
+# The MAC comes from the kernel's neighbours, so it takes two machines. This one's network is the system's, where the same
+# script may run for somebody else: four addresses of 198.18.0.0/15 (RFC 2544), by our number.
+net=198.$((18 + $$ / 16384 % 2)).$(($$ / 64 % 256)) us=$(($$ % 64 * 4 + 1)) them=$(($$ % 64 * 4 + 2))
 if ip netns add "files$$" 2>/dev/null; then
 	ip link add "fa$$" type veth peer name "fb$$" netns "files$$" &&
-		ip addr add 198.51.100.1/24 dev "fa$$" && ip link set "fa$$" up &&
-		ip -n "files$$" link set "fb$$" address 52:54:00:aa:bb:cc && ip -n "files$$" addr add 198.51.100.2/24 dev "fb$$" &&
+		ip addr add "$net.$us/30" dev "fa$$" && ip link set "fa$$" up &&
+		ip -n "files$$" link set "fb$$" address 52:54:00:aa:bb:cc && ip -n "files$$" addr add "$net.$them/30" dev "fb$$" &&
 		ip -n "files$$" link set "fb$$" up
 	mkdir -p "$tmp/mac/52-54-00-aa-bb-cc" "$tmp/mac/52:54:00:aa:bb:cc"
 	printf 'dashed' >"$tmp/mac/52-54-00-aa-bb-cc/config"
 	printf 'colons!' >"$tmp/mac/52:54:00:aa:bb:cc/other"
 	free_port
 	printf 'r ^rule$ 52-\\m\nr ^52-(52-54-00-aa-bb-cc)$ pxelinux.0\n' >"$tmp/macrules"
-	if start mac "$tftpd" -a "198.51.100.1:$port" -m "$tmp/macrules" --root "$tmp/mac/{mac-dash}:$tmp/mac/{mac}:$tmp/root"; then
-		fetch() { ip netns exec "files$$" "$tftp" get "tftp://198.51.100.1:$port/$1" "$tmp/here/got" && cat "$tmp/here/got"; }
+	if start mac "$tftpd" -a "$net.$us:$port" -m "$tmp/macrules" --root "$tmp/mac/{mac-dash}:$tmp/mac/{mac}:$tmp/root"; then
+		fetch() { ip netns exec "files$$" "$tftp" get "tftp://$net.$us:$port/$1" "$tmp/here/got" && cat "$tmp/here/got"; }
 		check "a directory by MAC" test "$(fetch config)" = dashed
 		check "a directory by MAC with colons" test "$(fetch other)" = 'colons!'
 		check "the MAC in a rule" test "$(fetch rule)" = loader
