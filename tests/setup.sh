@@ -15,6 +15,8 @@ command -v perl >/dev/null || missing="$missing perl"
 if [ -n "$missing" ]; then
 	missing=${missing# }
 	root=
+	# Somebody else may be installing something.
+	lock="-o DPkg::Lock::Timeout=120"
 	if ! command -v apt-get >/dev/null; then
 		echo "the tests need: $missing (install them with this system's package manager)" >&2
 		exit 1
@@ -31,7 +33,7 @@ if [ -n "$missing" ]; then
 	$root apt-get update -qq || true
 	# $missing is a list of words
 	# shellcheck disable=SC2086
-	if ! $root apt-get install -y -qq --no-install-recommends $missing >build/setup.log 2>&1; then
+	if ! $root apt-get $lock install -y -qq --no-install-recommends $missing >build/setup.log 2>&1; then
 		cat build/setup.log >&2
 		echo "the tests need: apt-get install -y --no-install-recommends $missing" >&2
 		exit 1
@@ -48,7 +50,7 @@ if [ -n "$wanted" ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && 
 	apt-get update -qq >/dev/null 2>&1
 	# $wanted is a list of words
 	# shellcheck disable=SC2086
-	apt-get install -y -qq --no-install-recommends $wanted >build/setup.net 2>&1 || echo "without $wanted some tests skip"
+	apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends $wanted >build/setup.net 2>&1 || echo "without $wanted some tests skip"
 fi
 
 # All there, or lately tried in vain.
