@@ -378,7 +378,7 @@ rm "$tmp/slow"
 stop $silent
 
 # Once a server takes what a pipe gives, it has only so much patience with it.
-start_tftpd hasty --create --give-up "$slow" "$tmp/root"
+start_tftpd hasty --create --give-up $((2 * slow)) "$tmp/root"
 mkfifo "$tmp/slow"
 "$tftp" put - "tftp://127.0.0.1:$port/z" <"$tmp/slow" >"$tmp/out" 2>"$tmp/err" &
 client=$!
