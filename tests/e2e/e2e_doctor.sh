@@ -253,6 +253,7 @@ stop "$pid"
 
 # ^C while a sample is fetched, which takes two seconds here, ends all of it.
 serve --rate 100000
+: >"$tmp/said" # what the last one said is still there
 ip netns exec "$a" perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$tftp" doctor 10.99.0.2 file >"$tmp/said" 2>&1 &
 doctor=$!
 eventually grep -q "^ok  *blocks up to" "$tmp/said"
