@@ -85,10 +85,10 @@ for absent in nothing missing; do
 	check "$absent is named" grep -q "cannot serve \"$tmp/$absent\": No such file or directory.*going on without" "$log"
 done
 stop "$pid"
-timeout 5 "$tftpd" --port 0 --root "$tmp/nothing/{mac}:$tmp/missing" >"$tmp/out" 2>&1
+timeout 60 "$tftpd" --port 0 --root "$tmp/nothing/{mac}:$tmp/missing" >"$tmp/out" 2>&1
 check "where none is there the server does not start" test $? = 66
 check "and names them all" grep -q 'nothing.*missing' "$tmp/out"
-timeout 5 "$tftpd" --check --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
+timeout 60 "$tftpd" --check --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
 check "--check finds the one that is missing" test $? = 78
 "$tftpd" --explain 127.0.0.1 read pxelinux.0 --root "$tmp/nothing/{mac}:$tmp/root" >"$tmp/out" 2>&1
 check "--explain says that it is passed over, and what is served" \
