@@ -289,3 +289,10 @@ void request_arrived(struct endpoint *e, const struct udp_datagram *d, const str
 	fill(&r, p);
 	decide(&r);
 }
+
+void request_stranger(struct endpoint *e, const struct udp_datagram *d, const struct packet *p, int fault, int op,
+    mono_t now)
+{
+	if (!denied(e->owner, d, p, now))
+		endpoint_reject(e, d, p, fault, op, now);
+}

@@ -19,6 +19,9 @@ struct request {
 /* What a listening endpoint does with a packet from outside any session. */
 endpoint_stranger request_arrived;
 
+/* What a transfer's own port does with one: ERROR 5, but nothing to those who are told nothing at all (--deny). */
+endpoint_stranger request_stranger;
+
 /* A request that had to wait for a place: there is room now, or it has waited for as long as one may. */
 void request_waited(struct server *s, struct endpoint *e, const struct udp_datagram *d, bool room, mono_t now);
 

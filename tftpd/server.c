@@ -279,7 +279,7 @@ static int start_own(struct job *j, struct endpoint *listener, const struct udp_
 		return err;
 	if (j->write)
 		udp_coalesce(&j->endpoint.udp, s->config->without);
-	err = endpoint_add(&j->endpoint, &s->exchange, endpoint_reject, s);
+	err = endpoint_add(&j->endpoint, &s->exchange, request_stranger, s);
 	/* One window's ACK at a time is all that comes back from a reader. */
 	j->endpoint.batch = j->write ? UDP_BATCH : 1;
 	if (err == 0)

@@ -79,6 +79,29 @@ START_TEST(stranger_at_a_tid_gets_error_5_and_disturbs_nothing)
 }
 END_TEST
 
+START_TEST(stranger_that_is_denied_is_told_nothing)
+{
+	struct server s;
+	server_start_at(&s, "0.0.0.0", 0, "--deny", "127.0.0.2", NULL);
+	wire_fill(data, sizeof(data), 1);
+	server_put(&s, "kernel", data, 600);
+	wire_dial(&w, wire_local, s.port);
+	wire_request(&w, OP_RRQ, "kernel", "octet", PATIENT, NULL);
+	wire_expect_oack(&w, "timeout\0" "255");
+	wire_follow(&w);
+	wire_dial(&other, "127.0.0.2", wire_from_port(&w));
+	other.peer = w.peer;
+	wire_ack(&other, 0);
+	wire_request(&other, OP_RRQ, "kernel", "octet", NULL);
+	wire_expect_silence(&other);
+	wire_close(&other);
+	server_expect_logged(&s, "denied peer=127.0.0.2", 1);
+	wire_ack(&w, 0);
+	wire_read_rest(&w, 512, data, 600);
+	stop(&s);
+}
+END_TEST
+
 START_TEST(stranger_that_vanishes_disturbs_nothing)
 {
 	/* the ICMP that ERROR 5 brings back must not be taken for the peer's; stopped, the server sees both at once */
@@ -747,8 +770,8 @@ START_TEST(duplicate_sends_everything_so_many_times_more)
 END_TEST
 
 WIRE_MAIN("wire_get", read_without_options_comes_in_blocks_of_512, answer_comes_from_a_new_tid,
-    stranger_at_a_tid_gets_error_5_and_disturbs_nothing, stranger_that_vanishes_disturbs_nothing,
-    repeated_request_is_answered_by_the_running_transfer,
+    stranger_at_a_tid_gets_error_5_and_disturbs_nothing, stranger_that_is_denied_is_told_nothing,
+    stranger_that_vanishes_disturbs_nothing, repeated_request_is_answered_by_the_running_transfer,
     repeated_request_without_options_gets_data_1_again, same_host_at_another_port_is_a_second_transfer,
     next_request_from_the_same_port_is_a_new_transfer, duplicate_ack_causes_no_data,
     ack_of_a_block_never_sent_is_ignored, data_whose_ack_is_lost_comes_again, oack_that_is_not_answered_comes_again,
