@@ -387,10 +387,17 @@ static void local_v4(struct udp_batch *b, const struct cmsghdr *c)
 
 	memcpy(&info, CMSG_DATA(c), sizeof(info));
 	b->to.v4.sin_family = AF_INET;
+	b->ifindex = (unsigned)info.ipi_ifindex;
+	/* What had come before an inherited socket was asked for this has the header's address alone. */
+	if (info.ipi_spec_dst.s_addr == INADDR_ANY) {
+		b->group = info.ipi_addr.s_addr == INADDR_BROADCAST || IN_MULTICAST(ntohl(info.ipi_addr.s_addr));
+		if (!b->group)
+			b->to.v4.sin_addr = info.ipi_addr;
+		return;
+	}
 	/* ipi_addr is what the header says; the two differ where that is a broadcast or multicast address. */
 	b->to.v4.sin_addr = info.ipi_spec_dst;
 	b->group = info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr;
-	b->ifindex = (unsigned)info.ipi_ifindex;
 }
 
 static void local_v6(struct udp_batch *b, const struct cmsghdr *c)

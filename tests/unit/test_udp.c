@@ -437,6 +437,27 @@ START_TEST(an_inherited_socket_is_taken_over)
 }
 END_TEST
 
+/* inetd and systemd start the server for it: the kernel notes where to only once it has been asked to. */
+START_TEST(what_waited_in_an_inherited_socket_is_for_us)
+{
+	struct udp first, in, out;
+	struct udp_batch *b = udp_batch_new();
+	struct udp_datagram d;
+	struct addr host = v4("127.0.0.1"), to = open_at(&first, host, false, 0);
+
+	open_at(&out, host, false, 0);
+	ck_assert_int_eq(udp_send(&out, &to, NULL, 0, (const uint8_t *)"x", 1, 1), 1);
+	ck_assert_int_eq(udp_adopt(&in, first.fd, 0), 0);
+	ck_assert(take(&in, b, &d));
+	ck_assert(!d.group);
+	ck_assert(addr_same_host(&d.to, &host));
+	ck_assert_int_eq(udp_send(&in, &d.from, &d.to, d.ifindex, (const uint8_t *)"yz", 2, 2), 1);
+	ck_assert(take(&out, b, &d));
+	ck_assert_uint_eq(d.len, 2);
+	udp_batch_del(b);
+}
+END_TEST
+
 START_TEST(what_is_no_udp_socket_is_not_taken_over)
 {
 	struct udp u;
@@ -729,7 +750,8 @@ UNIT_MAIN("udp", sockets_are_nonblocking_close_on_exec_and_bound, open_says_why_
     the_largest_datagram_passes_whole, runs_arrive_in_pieces_by_every_path, runs_arrive_over_ipv6,
     a_run_leaves_in_one_call_and_comes_in_one_message,
     a_run_too_large_to_segment_leaves_smaller_ones_their_fast_path, coalesced_and_single_datagrams_mix,
-    an_inherited_socket_is_taken_over, what_is_no_udp_socket_is_not_taken_over,
+    an_inherited_socket_is_taken_over, what_waited_in_an_inherited_socket_is_for_us,
+    what_is_no_udp_socket_is_not_taken_over,
     the_answer_comes_from_the_address_that_was_asked, the_answer_comes_from_the_ipv6_address_that_was_asked,
     icmp_errors_name_the_peer, icmpv6_errors_name_the_peer, every_icmp_error_of_a_queue_is_told,
     an_icmp_error_does_not_cost_other_peers_their_datagrams, awaiting_takes_what_is_there_and_ends_in_silence,
