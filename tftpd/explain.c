@@ -199,7 +199,8 @@ int explain_map_test(const struct names *n, FILE *out, char error[CONFIG_ERROR_M
 
 /* The whole configuration. */
 
-int explain_check(const struct names *n, const struct lists *l, const struct log *log, const char *user, FILE *out)
+int explain_check(const struct names *n, const struct lists *l, const struct log *log, const char *user,
+    const char *note, FILE *out)
 {
 	static const char *const links[] = {"inside", "any", "none"};
 	const struct config *c = n->config;
@@ -245,6 +246,8 @@ int explain_check(const struct names *n, const struct lists *l, const struct log
 		say(out, "listens on", c->addresses[i]);
 	if (c->naddresses == 0)
 		say(out, "listens on every address, port", c->port != NULL ? c->port : "69");
+	if (note[0] != '\0')
+		say(out, "note", note);
 	say(out, "verdict", well ? "all is well" : "it would start, but see above");
 	return well ? EX_OK : EX_CONFIG;
 }

@@ -498,8 +498,25 @@ void listen_forget(const struct server *s)
 		close(s->listeners[i].endpoint.udp.fd);
 }
 
+/*
+ * Whether whoever asks could have this port. Tried on the loopback's address, as the other one may not be there yet, and
+ * for a stream, as rights are the same there and no client's datagram can come to it.
+ */
+static void note_port(const struct addr *a, char note[CONFIG_ERROR_MAX])
+{
+	struct addr here = {.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr_set_port(&here, addr_port(a));
+	if (fd >= 0 && bind(fd, &here.sa, sizeof(here.v4)) != 0 && errno == EACCES)
+		explain(a, NULL, -EACCES, note);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* One address of the command line, or NULL for all: whether there is such a host, interface and port. */
-static int check_address(const struct config *c, const char *given, char error[CONFIG_ERROR_MAX])
+static int check_address(const struct config *c, const char *given, char note[CONFIG_ERROR_MAX],
+    char error[CONFIG_ERROR_MAX])
 {
 	char copy[256] = "", *host = NULL, *port = NULL;
 	struct addr addrs[SERVER_LISTENERS];
@@ -509,6 +526,8 @@ static int check_address(const struct config *c, const char *given, char error[C
 	    addr_split(copy, &host, &port) == 0))
 		n = addr_resolve(host != NULL && if_nametoindex(host) != 0 ? NULL : host, port != NULL ? port : c->port,
 		    CONFIG_PORT, c->family, addrs, SERVER_LISTENERS);
+	if (n > 0)
+		note_port(&addrs[0], note);
 	if (n >= 0)
 		return 0;
 	snprintf(error, CONFIG_ERROR_MAX, "--%s \"%.128s\": %s", given != NULL ? "address" : "port",
@@ -516,12 +535,14 @@ static int check_address(const struct config *c, const char *given, char error[C
 	return EX_CONFIG;
 }
 
-int listen_check(const struct config *c, char error[CONFIG_ERROR_MAX])
+int listen_check(const struct config *c, char note[CONFIG_ERROR_MAX], char error[CONFIG_ERROR_MAX])
 {
-	int status = c->naddresses == 0 && c->port != NULL ? check_address(c, NULL, error) : 0;
+	int status;
 
+	note[0] = '\0';
+	status = c->naddresses == 0 ? check_address(c, NULL, note, error) : 0;
 	for (int i = 0; status == 0 && i < c->naddresses; i++)
-		status = check_address(c, c->addresses[i], error);
+		status = check_address(c, c->addresses[i], note, error);
 	return status;
 }
 

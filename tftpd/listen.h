@@ -32,8 +32,11 @@ bool listen_watch(struct server *s);
 /* In a child that serves nobody: close the sockets, and nothing else. */
 void listen_forget(const struct server *s);
 
-/* Whether every address of the configuration can be understood. Returns 0 or a status and a sentence in `error`. */
-int listen_check(const struct config *c, char error[CONFIG_ERROR_MAX]);
+/*
+ * Whether every address of the configuration can be understood. Returns 0 or a status and a sentence in `error`. `note`
+ * is one about a port that whoever asks may not have, or "": somebody else may be who starts the server.
+ */
+int listen_check(const struct config *c, char note[CONFIG_ERROR_MAX], char error[CONFIG_ERROR_MAX]);
 
 /* "0.0.0.0:69 and [::]:69", for people. Returns buf. */
 const char *listen_describe(const struct server *s, char *buf, size_t cap);

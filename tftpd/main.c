@@ -294,7 +294,8 @@ static int check_places(const struct config *c, char error[CONFIG_ERROR_MAX])
 static int answer_as(const struct config *c, const struct privs *privs, const struct names *names,
     const struct lists *lists, char error[CONFIG_ERROR_MAX])
 {
-	int status = c->action == CONFIG_CHECK ? listen_check(c, error) : 0, jailed;
+	char note[CONFIG_ERROR_MAX];
+	int status = c->action == CONFIG_CHECK ? listen_check(c, note, error) : 0, jailed;
 	struct log log;
 
 	log_init(&log, -1, c->level);
@@ -310,7 +311,7 @@ static int answer_as(const struct config *c, const struct privs *privs, const st
 		status = privs_drop(privs, -1, false, &jailed, error);
 	if (status != 0)
 		return status;
-	return c->action == CONFIG_CHECK ? explain_check(names, lists, &log, privs->user, stdout) :
+	return c->action == CONFIG_CHECK ? explain_check(names, lists, &log, privs->user, note, stdout) :
 	    explain_request(names, lists, stdout, error);
 }
 

@@ -387,6 +387,17 @@ told=$("$tftpd" --check --user nobody -c "$tmp/closed")
 check "and which directory takes no uploads" test "${told%may not make files in*}" != "$told"
 told=$("$tftpd" --check --user nobody -c "$tmp/root")
 check "but not where all is well" test "${told%may not*}" = "$told"
+check "nor that root may not have a port" test "${told%cannot listen*}" = "$told"
+if [ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -gt 69 ]; then
+	mkdir -m 755 "$tmp/anybodys"
+	cp "$tftpd" "$tmp/anybodys/tftpd"
+	told=$(cd "$tmp/anybodys" && setpriv --reuid 65534 --regid 65534 --clear-groups ./tftpd --check .)
+	check "for others it notes that" test "${told%note *cannot listen on *:69: ports below 1024 need root*}" != "$told"
+	check "which is no mistake" test "${told%all is well}" != "$told"
+	told=$(cd "$tmp/anybodys" && setpriv --reuid 65534 --regid 65534 --clear-groups ./tftpd --check --port 6969 .)
+	check "others they may have" test "${told%cannot listen*}" = "$told"
+	rm -r "$tmp/anybodys"
+fi
 # shellcheck disable=SC2016 # expanded there
 if unshare --mount sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' sh "$tmp/root" 2>/dev/null; then
 	# shellcheck disable=SC2016 # expanded there
