@@ -26,7 +26,7 @@ static bool block_comes(struct doctor *d, uint32_t size, uint32_t *granted, size
 }
 
 /* Between a block that arrives and one that does not: the largest that does. By halves: each wait is a short one. */
-static uint32_t narrow(struct doctor *d, uint32_t failed)
+static uint32_t halve(struct doctor *d, uint32_t failed)
 {
 	struct probe patient = d->probe;
 	uint32_t granted;
@@ -45,6 +45,17 @@ static uint32_t narrow(struct doctor *d, uint32_t failed)
 			break;
 	}
 	d->probe = patient;
+	return failed;
+}
+
+/* A short wait may have been too short, or its packets lost: the smallest that did not arrive has a second chance. */
+static uint32_t narrow(struct doctor *d, uint32_t failed)
+{
+	uint32_t most = failed, granted;
+	size_t len;
+
+	while ((failed = halve(d, most)) < most && block_comes(d, failed, &granted, &len) && len == failed)
+		d->blksize = failed;
 	return failed;
 }
 
