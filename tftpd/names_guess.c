@@ -68,19 +68,43 @@ static void search_below(struct search *s, size_t len, const char *rest)
 	closedir(dir);
 }
 
-bool names_any_case(const struct names *n, const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
+/* Each directory is opened with all before it, everybody waits meanwhile, and no name of a boot program is as deep. */
+#define CASE_DEPTH 16
+
+static bool too_deep(const char *name)
 {
-	struct search s = {.root = root, .listings = n->listings, .budget = LISTING_ENTRIES};
+	int depth = 0;
+
+	while (depth <= CASE_DEPTH && (name = strchr(name, '/')) != NULL) {
+		name += strspn(name, "/");
+		depth++;
+	}
+	return depth > CASE_DEPTH;
+}
+
+/* `budget` is what may still be looked at, for this and what is tried after it. */
+static bool any_case(const struct names *n, const struct path_root *root, const char *name, int *budget,
+    char out[PATH_NAME_MAX + 1])
+{
+	struct search s = {.root = root, .listings = n->listings, .budget = *budget};
 
 	name += strspn(name, "/");
 	/* With a slash at the end it asks for a directory, which is none of ours to find. */
-	if (*name == '\0' || strlen(name) > PATH_NAME_MAX || name[strlen(name) - 1] == '/')
+	if (*name == '\0' || strlen(name) > PATH_NAME_MAX || name[strlen(name) - 1] == '/' || too_deep(name))
 		return false;
 	search_below(&s, 0, name);
+	*budget = s.budget;
 	if (s.hits != 1)
 		return false;
 	strcpy(out, s.hit);
 	return true;
+}
+
+bool names_any_case(const struct names *n, const struct path_root *root, const char *name, char out[PATH_NAME_MAX + 1])
+{
+	int budget = LISTING_ENTRIES;
+
+	return any_case(n, root, name, &budget, out);
 }
 
 bool names_slashes(char *name)
@@ -181,10 +205,14 @@ static bool nearest(const struct path_root *root, const char *name, char out[PAT
 	return out[0] != '\0';
 }
 
+/* As /var/lib/tftpboot; one more to spare. */
+#define ABOVE_MOST 4
+
 bool names_suggest_in(const struct names *n, const struct path_root *root, const char *name,
     char out[PATH_NAME_MAX + 1], const char **why)
 {
 	char guess[PATH_NAME_MAX + 1];
+	int budget = LISTING_ENTRIES, above = ABOVE_MOST;
 	bool slash, other;
 
 	if (strlen(name) > PATH_NAME_MAX)
@@ -194,12 +222,13 @@ bool names_suggest_in(const struct names *n, const struct path_root *root, const
 	other = names_no_drive(guess);
 	other |= no_junk(guess);
 	*why = slash ? "slash" : other ? "junk in the name" : "case";
-	if (names_any_case(n, root, guess, out))
+	if (any_case(n, root, guess, &budget, out))
 		return true;
 	/* A server that was there before had the directories above this one. */
 	*why = "without its directory";
-	for (const char *rest = guess + strspn(guess, "/"); (rest = strchr(rest, '/')) != NULL; rest += strspn(rest, "/"))
-		if (names_any_case(n, root, rest, out))
+	for (const char *rest = guess + strspn(guess, "/"); above-- > 0 && (rest = strchr(rest, '/')) != NULL;
+	    rest += strspn(rest, "/"))
+		if (any_case(n, root, rest, &budget, out))
 			return true;
 	*why = "similar";
 	return nearest(root, guess, out);

@@ -298,8 +298,6 @@ const char *names_behind_prefix(const struct names_root *r, const char *name)
 
 const char *names_behind_itself(const struct names_root *r, const char *name)
 {
-	while (name[0] == '/' && name[1] == '/')
-		name++;
 	return r->prefix == NULL && r->below == NULL ? path_behind_root(&r->base, name) : NULL;
 }
 

@@ -45,6 +45,8 @@ static int openat2_call(int dir, const char *name, int flags, uint64_t resolve)
 
 const char *path_behind_root(const struct path_root *root, const char *path)
 {
+	while (path[0] == '/' && path[1] == '/')
+		path++;
 	for (size_t i = 0; i < sizeof(root->called) / sizeof(root->called[0]); i++) {
 		const char *name = root->called[i];
 		size_t len = name != NULL ? strlen(name) : 0;

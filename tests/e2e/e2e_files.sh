@@ -53,6 +53,18 @@ answer "a name with a typing error is not guessed" 'R pxelinux.1 octet' 'ERROR 1
 says "but suggested" 'did you mean `pxelinux.0` (similar)?'
 answer "an upload with backslashes goes into the directory" 'W sub\new octet 10' 'taken'
 check "as it should" test -s "$tmp/root/sub/new"
+# To guess takes time, while everybody waits: not for names that no boot program has.
+deep=d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d
+mkdir -p "$tmp/root/$deep/d"
+printf 'deep' >"$tmp/root/$deep/file"
+printf 'deeper' >"$tmp/root/$deep/d/file"
+answer "another case sixteen directories deep" "R $deep/FILE octet" 'served 4 *'
+answer "but not seventeen" "R $deep/d/FILE octet" 'ERROR 1'
+answer "whose own name is as good as any" "R $deep/d/file octet" 'served 6 *'
+answer "four directories too many" 'R 1/2/3/4/pxelinux.0 octet' 'ERROR 1'
+says "lead to the file that is meant" 'detail="No such file or directory; did you mean `pxelinux.0` (without its directory)?"'
+check "five do not" sh -c "! '$tftpd' --explain 127.0.0.1 read 1/2/3/4/5/pxelinux.0 '$tmp/root' | grep 'did you mean'"
+rm -r "$tmp/root/d"
 answer "tolerance does not climb" 'R ..\..\etc\passwd octet' 'ERROR 2'
 stop "$pid"
 start_tftpd strict --names strict "$tmp/root"
@@ -285,7 +297,7 @@ answer "but never for an upload" 'W outward octet 10' 'ERROR 2'
 stop "$pid"
 # Links and names that begin with the directory itself, which servers elsewhere take.
 ln -s "$tmp/root" "$tmp/here/alias"
-ln -s "$tmp/root/sub" "$tmp/root/absolute"
+ln -s "/$tmp/root/sub" "$tmp/root/absolute"
 ln -s "$tmp/here/alias/pxelinux.0" "$tmp/root/aliased"
 ln -s nowhere "$tmp/root/dangling"
 ln -s "$tmp/roots/x" "$tmp/root/almost"
