@@ -2,6 +2,7 @@
 #include "logs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,11 +22,22 @@ bool logs_to_file(const struct config *c)
 	return c->log != NULL && strcmp(c->log, "stderr") != 0 && strcmp(c->log, "syslog") != 0;
 }
 
+/*
+ * A terminal that takes the beginning of a line would have us wait for room for the rest, as long as nobody reads what
+ * is behind it (ssh, screen). Opened anew it says so instead; who shares ours with us, the shell, notices nothing.
+ */
+static int standard_error(void)
+{
+	int fd = isatty(STDERR_FILENO) ? open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
+
+	return fd >= 0 ? fd : STDERR_FILENO;
+}
+
 int logs_open(struct log *l, const struct config *c, char error[CONFIG_ERROR_MAX])
 {
 	int err = 0;
 
-	log_init(l, STDERR_FILENO, c->level);
+	log_init(l, logs_to_stderr(c) ? standard_error() : STDERR_FILENO, c->level);
 	/* In the background there is nobody to read standard error; syslog's socket must be had before chroot. */
 	if (logs_to_stderr(c))
 		log_journal(l);

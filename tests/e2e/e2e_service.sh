@@ -167,6 +167,46 @@ check "nor is that said" sh -c "! grep -q 'lines are missing' '$tmp/held.text'"
 exec 9>&-
 kill "$reader" 2>/dev/null
 stop "$pid"
+# A terminal says that it takes more as soon as it takes one byte more, and then has us wait for room for the rest.
+free_port
+cat >"$tmp/terminal.pl" <<'END'
+use IO::Socket::INET;
+my ($port, $root, @server) = @ARGV;
+open my $held, "+<", "/dev/ptmx" or exit 77;
+my $number = pack "i", 0;
+ioctl $held, 0x40045431, $number or exit 77; # TIOCSPTLCK
+ioctl $held, 0x80045430, $number or exit 77; # TIOCGPTN
+open my $terminal, "+<", "/dev/pts/" . unpack("i", $number) or exit 77;
+my $pid = fork // die;
+if ($pid == 0) {
+	open STDERR, ">&", $terminal;
+	exec @server, "--address", "127.0.0.1:$port", $root;
+}
+my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "127.0.0.1:$port") or die;
+my ($answers, $silences) = (0, 0);
+# More than the terminal's buffers hold. Nobody answers before the server is up, and then nobody may stay silent.
+while ($answers < 800 && $silences < ($answers > 0 ? 5 : 600)) {
+	my $bits = "";
+	vec($bits, fileno $s, 1) = 1;
+	$s->send("\0\2" . "x" x 200 . "\0octet\0");
+	if (select($bits, undef, undef, $answers > 0 ? 3 : 0.1) && defined $s->recv(my $answer, 600)) {
+		$answers++;
+		$silences = 0;
+	} else {
+		$silences++;
+		select undef, undef, undef, 0.05;
+	}
+}
+kill "KILL", $pid;
+waitpid $pid, 0;
+print "$answers\n";
+END
+told=$(timeout 120 perl "$tmp/terminal.pl" "$port" "$tmp/root" "$tftpd" --user "$(id -un)")
+if [ $? = 77 ]; then
+	skip "a terminal that nobody reads: there is none to be had"
+else
+	check "a terminal that nobody reads holds up nobody ($told answers)" test "$told" = 800
+fi
 
 # ---- misses ---------------------------------------------------------------------------------------------------------
 
