@@ -66,12 +66,16 @@ static bool is_listener(const struct server *s, int fd)
 	return false;
 }
 
-/* Pipes of the server's, whose ends tell others of its end, must not stay open here. */
-static void close_others(const struct server *s)
+/*
+ * Pipes of the server's, whose ends tell others of its end, must not stay open here. The log must, or what is said would
+ * go to whatever has its number next; what waits in the server's memory for its reader is not ours to write.
+ */
+static void close_others(struct server *s)
 {
 	for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
-		if (fd != s->opener_end && !is_listener(s, fd))
+		if (fd != s->opener_end && fd != s->log.fd && !is_listener(s, fd))
 			close(fd);
+	s->log.backlog = NULL;
 }
 
 /* Whatever the server says or does is its end: SIGIO ends this process, however long the resolver would take. */
