@@ -6,12 +6,12 @@ cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
 flags="-std=gnu11 -D_GNU_SOURCE -Icommon -Itftpd -Itftp"
 known=tests/analyse.known
-failed=0
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 if [ $# -gt 0 ]; then files=("$@"); else files=(common/*.c tftpd/*.c tftp/*.c); fi
 
-# verdict TOOL: its findings are on standard input as "file:line: message"
+# verdict TOOL: its findings are on standard input as "file:line: message". It stands at the end of a pipe, where what it
+# sets is lost: $tmp/failed tells of findings.
 verdict() {
 	awk -v used="$tmp/used" '
 		FILENAME == ARGV[1] { if ($0 !~ /^#/ && $0 != "") known[++n] = $0; next }
@@ -29,7 +29,7 @@ verdict() {
 	if [ -s "$tmp/left" ]; then
 		echo "not ok $1"
 		sed 's/^/    /' "$tmp/left"
-		failed=1
+		: >"$tmp/failed"
 	else
 		echo "ok $1"
 	fi
@@ -65,4 +65,4 @@ if [ $# -eq 0 ]; then
 		grep -qxF "$entry" "$tmp/used" || echo "# no longer said: $entry"
 	done
 fi
-exit $failed
+[ ! -e "$tmp/failed" ]

@@ -741,12 +741,12 @@ static const struct { const char *theirs, *ours; } elsewhere[] = {
 /* A long option that getopt_long does not take, and why. */
 static void name_mistake(const char *word, char error[CONFIG_ERROR_MAX])
 {
-	const char *name = word + 2 * (strncmp(word, "--", 2) == 0);
+	const char *name = word + (strncmp(word, "--", 2) == 0 ? 2 : 0);
 	size_t len = strcspn(name, "="), said;
 	int fits = 0;
 
 	said = (size_t)snprintf(error, CONFIG_ERROR_MAX, "option %.128s could be", word);
-	for (size_t i = 0; i < OPTIONS; i++) {
+	for (size_t i = 0; i < OPTIONS && len > 0; i++) {
 		if (strncmp(table[i].name, name, len) != 0)
 			continue;
 		if (name[len] == '=' && table[i].arg == NULL) {

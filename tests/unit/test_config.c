@@ -181,6 +181,7 @@ START_TEST(an_option_of_another_server_is_translated)
 	refused("--logfile x d", EX_USAGE, "unknown option --logfile (here: --log FILE)");
 	refused("--tftp-root=/srv/tftp", EX_USAGE, "option --tftp-root=/srv/tftp (here: the directory alone, without an option)");
 	refused("--frobnicate d", EX_USAGE, "unknown option --frobnicate");
+	refused("--=x d", EX_USAGE, "unknown option --=x");
 	ck_assert(strchr(error, '(') == NULL);
 	refused("--create=yes d", EX_USAGE, "option --create takes no value");
 	refused("--max- 1 d", EX_USAGE, "option --max- could be --max-upload, --max-transfers, --max-per-client");
