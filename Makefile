@@ -82,7 +82,7 @@ $(OBJ)/sandbox_names.h:
 	echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
 	    awk '$$2 ~ /^SYS_[a-z]/ { printf "{%s, \"%s\"},\n", $$2, substr($$2, 5) }' >$@
 
-run: $(BUILD)/tftpd
+run: $(BUILD)/tftpd $(BUILD)/tftp
 	$(BUILD)/tftpd --port $(PORT) $(DIR)
 
 # Tests.

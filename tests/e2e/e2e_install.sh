@@ -16,6 +16,9 @@ run_make() { make --no-print-directory -C "$top" BUILD="$build" DESTDIR="$dest" 
 
 # ---- install --------------------------------------------------------------------------------------------------------
 
+# The line that the server says fetches a file has to work as it is.
+run_make --dry-run BUILD="$tmp/fresh" run
+check "make run makes the client too" grep -q -- "-o $tmp/fresh/tftp " "$tmp/make.log"
 check "make install succeeds" run_make install
 prefix=$dest/usr/local
 for file in sbin/tftpd bin/tftp; do
